@@ -1,0 +1,1 @@
+"""The kernel of Coda: plugins, stacks and full-duplex conversations with Moshi."""

@@ -1,0 +1,473 @@
+"""The seven Protocols: what a plugin author reads.
+
+Who calls whom on which thread: **L** is the event loop, **W** the one worker thread that steps the model, **F** a
+follower's own thread, *any* is safe from anywhere. Only numpy arrays and plain values cross a Protocol. A plugin
+inherits nothing: an object with the right methods is enough.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
+
+import attrs
+
+from coda_core.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFormat, AudioFrame, Block
+from coda_core.clock import Clock
+from coda_core.events import Event
+from coda_core.text import ExtractedText, Vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from coda_core.kernel import Kernel
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "KINDS",
+    "Admission",
+    "AudioSource",
+    "Component",
+    "Context",
+    "ConversationRow",
+    "Distribution",
+    "Follower",
+    "Kind",
+    "Lane",
+    "LaneMeasures",
+    "Measures",
+    "MonologueExtractor",
+    "Processor",
+    "ProcessorInfo",
+    "Progress",
+    "Requires",
+    "SlotOptions",
+    "StateManager",
+    "StateStore",
+    "StepInput",
+    "StepOutput",
+    "StepRecord",
+    "StreamingManager",
+    "Transport",
+    "Wiring",
+]
+
+CONTRACT_VERSION: Final = 1
+"""Version of everything in this module and of the hook specs. A plugin names the one it was written for."""
+
+Kind = Literal[
+    "audio_source",
+    "processor",
+    "monologue_extractor",
+    "streaming_manager",
+    "state_manager",
+    "state_store",
+    "transport",
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "audio_source",
+    "processor",
+    "monologue_extractor",
+    "streaming_manager",
+    "state_manager",
+    "state_store",
+    "transport",
+)
+
+C = TypeVar("C")
+
+
+class Progress(Protocol):
+    """Told how far a long piece of work is. Called on any thread; must return at once."""
+
+    def __call__(self, what: str, done: float, total: float) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """What a factory is given beside its config."""
+
+    base_dir: Path
+    """Folder that relative names in the stack are taken from."""
+    cache_dir: Path
+    """Folder of this user for things that can be made again."""
+    clock: Clock
+    logger: logging.Logger
+    """Named after the component."""
+    progress: Progress
+    store: StateStore | None = None
+    """The stack's store; given to a state manager and to nobody else."""
+
+
+@attrs.frozen
+class Requires:
+    """Python packages that a component imports and the base install does not bring."""
+
+    modules: tuple[str, ...]
+    """Top-level module names, looked for without importing them."""
+    install: str
+    """What to give to ``pip install``."""
+
+
+@attrs.frozen
+class Component(Generic[C]):
+    """A named implementation of one kind, as a plugin registers it."""
+
+    name: str
+    """What ``use = "..."`` says in TOML: lower case, words joined by hyphens."""
+    summary: str
+    """One line for ``coda plugins``."""
+    config: type[C]
+    """An attrs class made with `coda_core.settings.setting`; no two components of a kind share one."""
+    factory: Callable[[C, Context], AbstractAsyncContextManager[Any] | AbstractContextManager[Any]]
+    """Makes the component: an async context manager entered on L. A processor's is a plain context manager,
+    entered and left on W. Heavy imports belong inside."""
+    requires: Requires | None = None
+    worker: str | None = None
+    """For a processor: all processors of this process that name the same worker share one thread, because what
+    they are built on keeps process-wide state. None gives each kernel a thread of its own."""
+
+
+# Processor
+
+
+@attrs.frozen(kw_only=True)
+class SlotOptions:
+    """What one conversation asks of the model. None means the processor's own setting."""
+
+    seed: int | None = None
+    greedy: bool | None = None
+    text_temperature: float | None = None
+    audio_temperature: float | None = None
+    text_top_k: int | None = None
+    audio_top_k: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ProcessorInfo:
+    """What a processor is, fixed while it lives."""
+
+    slots: int
+    """Batch size: how many conversations it can serve at once."""
+    delay_frames: int
+    """Steps between a frame and the model's own answer to it."""
+    vocabulary: Vocabulary
+    fingerprint: str
+    """Same string, same model: a hash of the checkpoint and of what changes its output."""
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    frame_samples: int = FRAME_SAMPLES
+
+    @property
+    def frame_s(self) -> float:
+        return self.frame_samples / self.sample_rate_hz
+
+
+@attrs.frozen(eq=False)
+class StepInput:
+    """One step's input: the n slots that have a frame ready, in ascending order. All other slots stand still."""
+
+    slots: NDArray[np.int64]
+    """``[n]``"""
+    pcm: NDArray[np.float32]
+    """``[n, frame_samples]``, finite, full scale 1.0; valid during the call."""
+    caller_speaking: NDArray[np.bool_]
+    """``[n]``"""
+
+
+@attrs.frozen(eq=False)
+class StepOutput:
+    """One step's output. Every array is aligned with `StepInput.slots` and belongs to the caller from now on."""
+
+    pcm: NDArray[np.float32]
+    """``[n, frame_samples]``, full scale 1.0."""
+    valid: NDArray[np.bool_]
+    """``[n]``; False while a slot is warming up: its audio and token mean nothing."""
+    token: NDArray[np.int64]
+    """``[n]``, the text token that belongs to this audio."""
+    probability: NDArray[np.float32]
+    """``[n]``, the model's probability of `token` at temperature 1."""
+    failed: NDArray[np.bool_]
+    """``[n]``; True where the slot can no longer be stepped (non-finite values); it has been wiped."""
+    stage_s: Mapping[str, float]
+    """Seconds spent in ``encode``, ``model`` and ``decode``."""
+
+
+class Processor(Protocol):
+    """A speech-to-speech model that serves `info.slots` conversations in lockstep. All calls on W.
+
+    What comes out of a slot depends on what went into that slot since `open`, and on nothing else. An exception
+    from `step` means that the slots which took part are torn: the caller closes them; all others are unharmed.
+    `coda_core.errors.ProcessorLost` means that nothing can be stepped any more.
+    """
+
+    info: ProcessorInfo
+
+    def open(self, slot: int, options: SlotOptions) -> None:
+        """Start a conversation in a free slot, from a fresh state."""
+
+    def step(self, batch: StepInput) -> StepOutput:
+        """Advance the slots in `batch` by one frame."""
+
+    def close(self, slot: int) -> None:
+        """Free the slot and wipe everything it held. Does nothing for a slot that is free."""
+
+
+# Followers
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class StepRecord:
+    """One conversation's step, as followers get it. Read-only; arrays are shared."""
+
+    conversation: str
+    frame: int
+    """Index of the step in its conversation, from 0."""
+    missed_before: int = 0
+    """Records of this conversation that this follower was too slow for since the last one it got."""
+    heard: NDArray[np.float32]
+    """``[frame_samples]``"""
+    spoken: NDArray[np.float32] | None
+    """``[frame_samples]``; None while warming up."""
+    heard_dbfs: float
+    """RMS level, 0 dBFS being a full-scale square wave; -120 for silence."""
+    spoken_dbfs: float
+    caller_speaking: bool
+    moshi_speaking: bool
+    token: int
+    """The text token of this step; the vocabulary's padding while warming up."""
+    probability: float
+    lateness_s: float
+
+
+class Follower(Protocol):
+    """Works behind the audio on the records of finished steps. All calls on F, its own thread."""
+
+    def open(self, conversation: str, info: ProcessorInfo) -> None:
+        """A conversation begins."""
+
+    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+        """Take the records of one step for all conversations in it; return what was found."""
+
+    def close(self, conversation: str) -> Sequence[Event]:
+        """A conversation ended: return what was still held back, and forget it."""
+
+
+class MonologueExtractor(Follower, Protocol):
+    """Turns a conversation's steps into `ExtractedText`."""
+
+    def text(self, conversation: str, last_s: float) -> Sequence[ExtractedText]:
+        """Return the retained text that ends within the last `last_s` seconds of the conversation."""
+
+
+class StateManager(Follower, Protocol):
+    """Owns the meaning of what happens, and what of it is stored."""
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Store numbered events of any conversations. They are durable when this returns; raises `StoreError`."""
+
+
+# Store
+
+
+@attrs.frozen(kw_only=True)
+class ConversationRow:
+    """One stored conversation, as a list shows it."""
+
+    conversation: str
+    opened_s: float
+    """Wall-clock seconds since 1970-01-01 UTC."""
+    closed_s: float | None
+    """None while it is live, or where its end was never recorded."""
+    user_id: str | None
+    events: int
+    last_sequence: int
+
+
+class StateStore(Protocol):
+    """Owns durability. `append` and every other method are called on F of the state manager, one at a time.
+
+    Raises `coda_core.errors.StoreError` where something cannot be written or read.
+    """
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Store events, all or none. Durable when it returns.
+
+        An event whose conversation and sequence are already stored is left as it is: a caller may repeat a call
+        of which it does not know whether it succeeded.
+        """
+
+    def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
+        """Yield the events of a conversation with a sequence above `after`, in order."""
+
+    def find(self, *, user_id: str | None = None, limit: int = 100) -> Sequence[ConversationRow]:
+        """Return conversations, the latest first."""
+
+    def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
+        """Store bytes under a name, whole or not at all, replacing what was there. Durable when it returns."""
+
+    def get_blob(self, conversation: str, name: str) -> Iterator[bytes]:
+        """Yield the bytes in chunks; raises `StoreError` where there are none of that name."""
+
+    def delete(self, conversation: str) -> None:
+        """Remove a conversation's events and blobs for good. Does nothing where there are none."""
+
+
+# Audio source and transport
+
+
+class AudioSource(Protocol):
+    """Yields the blocks that feed the local conversation. On L."""
+
+    format: AudioFormat
+    live: bool
+    """True where blocks come at their own pace, as from a microphone; others are paced by the kernel where the
+    streaming manager works in real time."""
+
+    def blocks(self) -> AsyncIterator[Block]:
+        """Yield blocks until there are no more. The iterator is closed when the conversation ends earlier."""
+
+
+class Transport(Protocol):
+    """Carries conversations to a peer. On L."""
+
+    async def run(self, kernel: Kernel, ready: Callable[[], None]) -> None:
+        """Serve until there is nothing more to do, or until cancelled.
+
+        Call `ready` once, when listening or subscribed: the audio source starts when every transport is ready.
+        """
+
+
+# Streaming manager
+
+
+@attrs.frozen(kw_only=True)
+class Distribution:
+    """Where a measured quantity lay, in the unit of its name."""
+
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    maximum: float
+
+
+@attrs.frozen(kw_only=True)
+class LaneMeasures:
+    """Counters and latencies of one conversation since it was opened."""
+
+    frames: int
+    """Steps done."""
+    queued_frames: int
+    dropped_frames: int
+    """Input frames lost to a full queue."""
+    late_frames: int
+    """Frames handed over later than one frame after their arrival."""
+    nan_samples: int
+    """Samples that were not finite and became silence."""
+    paused: bool
+    lateness_s: Distribution
+    end_to_end_s: Distribution
+    """Last sample of a frame in, to its answer handed over."""
+
+
+@attrs.frozen(kw_only=True)
+class Measures:
+    """What a streaming manager measured since it started."""
+
+    capacity: int
+    """Conversations that may be live at once."""
+    live: int
+    paused: int
+    load: float
+    """Recent p95 of the step time as a share of one frame."""
+    realtime_factor: float
+    """Audio seconds stepped per second that the worker was busy, over all conversations."""
+    frames: int
+    dropped_frames: int
+    late_frames: int
+    skipped_records: Mapping[str, int]
+    """Records that each follower was too slow for."""
+    stages_s: Mapping[str, Distribution]
+    """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
+    ``follow:LABEL`` for each follower."""
+    conversations: Mapping[str, LaneMeasures]
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """Whether one more conversation fits now."""
+
+    ok: bool
+    reason: str
+    capacity: int
+    load: float
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Wiring:
+    """What the kernel hands to a streaming manager. The callables are called on L."""
+
+    open_processor: Callable[[], AbstractContextManager[Processor]]
+    """Builds the processor; entered and left on W."""
+    worker: str | None
+    """See `Component.worker`."""
+    followers: Mapping[str, Follower]
+    """By label. The manager owns a thread and a bounded queue for each."""
+    deliver: Callable[[Sequence[AudioFrame]], None]
+    """The audio of one step, for all of its conversations at once. Must return quickly."""
+    found: Callable[[str, Sequence[Event]], None]
+    """Events from a follower, with its label."""
+    report: Callable[[Event], None]
+    """Facts about a conversation that the manager itself noticed: gaps and faults."""
+    broken: Callable[[str, str], None]
+    """A conversation has ended by a fault: its id and a message. Its lane is closed already."""
+    lost: Callable[[BaseException], None]
+    """The processor is gone, and every conversation with it."""
+
+
+class Lane(Protocol):
+    """One conversation's way to the worker. On L."""
+
+    async def push(self, block: Block) -> None:
+        """Take a block. Offline waits while the queue is full; real time drops by policy and never waits."""
+
+    async def drain(self) -> None:
+        """There is no more input for now: step what is queued, the last partial frame padded with silence."""
+
+    async def pause(self) -> None:
+        """Stop stepping; returns when no step of it is under way. The slot and queued input are kept."""
+
+    async def resume(self) -> None:
+        """Go on."""
+
+    async def close(self) -> None:
+        """Free the slot, flush the followers and wait for what they found. Queued input is thrown away."""
+
+    def measures(self) -> LaneMeasures: ...
+
+
+class StreamingManager(Protocol):
+    """Owns time: frames, queues, the worker thread and the followers' threads. On L."""
+
+    realtime: bool
+    """True where frames are due 12.5 times a second; False where they go as fast as the model does."""
+    info: ProcessorInfo
+    """Known while `run` is entered."""
+
+    def run(self, wiring: Wiring) -> AbstractAsyncContextManager[None]:
+        """Build the processor, start the threads; on leaving, stop them all."""
+
+    def admit(self) -> Admission: ...
+
+    async def open(self, conversation: str, options: SlotOptions) -> Lane:
+        """Take a slot; raises `coda_core.errors.Full`."""
+
+    async def call(self, follower: str, function: Callable[[], Any]) -> Any:
+        """Run `function` on a follower's thread, after what is queued before it, and return its result."""
+
+    def measures(self) -> Measures: ...
