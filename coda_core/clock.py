@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Protocol
 
+import attrs
+
 __all__ = ["Clock", "SystemClock"]
 
 
@@ -33,8 +35,9 @@ class Clock(Protocol):
         """
 
 
+@attrs.frozen
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks. Any two are the same clock."""
 
     def now(self) -> float:
         return time.perf_counter()

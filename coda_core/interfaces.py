@@ -8,10 +8,10 @@ inherits nothing: an object with the right methods is enough.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -39,6 +39,7 @@ __all__ = [
     "Kind",
     "Lane",
     "LaneMeasures",
+    "Measured",
     "Measures",
     "MonologueExtractor",
     "Processor",
@@ -160,6 +161,8 @@ class ProcessorInfo:
     """Same string, same model: a hash of the checkpoint and of what changes its output."""
     sample_rate_hz: int = SAMPLE_RATE_HZ
     frame_samples: int = FRAME_SAMPLES
+    defaults: SlotOptions = SlotOptions()
+    """What a slot gets where its conversation does not say; a seed of None is drawn by the kernel."""
 
     @property
     def frame_s(self) -> float:
@@ -327,8 +330,8 @@ class AudioSource(Protocol):
     """True where blocks come at their own pace, as from a microphone; others are paced by the kernel where the
     streaming manager works in real time."""
 
-    def blocks(self) -> AsyncIterator[Block]:
-        """Yield blocks until there are no more. The iterator is closed when the conversation ends earlier."""
+    def blocks(self) -> AsyncGenerator[Block, None]:
+        """Yield blocks until there are no more: an async generator, closed where the conversation ends earlier."""
 
 
 class Transport(Protocol):
@@ -367,6 +370,8 @@ class LaneMeasures:
     """Input frames lost to a full queue."""
     late_frames: int
     """Frames handed over later than one frame after their arrival."""
+    filled_frames: int
+    """Frames of silence that stood in for missing input."""
     nan_samples: int
     """Samples that were not finite and became silence."""
     paused: bool
@@ -392,10 +397,23 @@ class Measures:
     late_frames: int
     skipped_records: Mapping[str, int]
     """Records that each follower was too slow for."""
+    cpu_cores: float
+    """Processor cores that this process kept busy since the measures were last read."""
+    resident_bytes: int
+    """Memory of this process."""
     stages_s: Mapping[str, Distribution]
     """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
     ``follow:LABEL`` for each follower."""
     conversations: Mapping[str, LaneMeasures]
+
+
+@attrs.frozen(kw_only=True)
+class Measured(Event):
+    """The measures of a streaming manager, told to observers every few seconds. Of no conversation; not stored."""
+
+    type: ClassVar[str] = "measured"
+
+    measures: Measures
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from the TOML file's folder), ``Literal[...]``, ``tuple[T, ...]``, another such 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attrs
@@ -45,10 +46,16 @@ def setting(
 ) -> Any:
     """Declare one field of a config class; without `default` the setting is required.
 
-    Bounds are checked when a stack is read and when the class is made from Python; the latter raises ValueError.
+    Bounds and pattern are checked when a stack is read and when the class is made from Python; the latter raises
+    ValueError. In a tuple they hold for each item. A secret stays out of the class's repr and of every message.
     """
     known = Setting(help, minimum, maximum, pattern, secret)
-    return attrs.field(default=default, validator=_within_bounds, metadata={_KEY: known})
+    return attrs.field(
+        default=default,
+        validator=_within_bounds,
+        repr=(lambda _value: "***") if secret else True,
+        metadata={_KEY: known},
+    )
 
 
 def describe(attribute: attrs.Attribute[Any]) -> Setting:
@@ -57,19 +64,24 @@ def describe(attribute: attrs.Attribute[Any]) -> Setting:
     return found if isinstance(found, Setting) else Setting(help="")
 
 
-def bounds_problem(known: Setting, value: Any) -> str | None:
-    """Return what is wrong with `value`, or None."""
-    import re
+def bounds_problem(known: Setting, value: Any, shown: str | None = None) -> str | None:
+    """Return what is wrong with `value`, or None.
 
+    The message says `shown` instead of the value where that is given, and never says the value of a secret.
+    """
+    if isinstance(value, tuple):
+        found = [bounds_problem(known, item, shown) for item in value]
+        return "; ".join(problem for problem in found if problem is not None) or None
+    name = "its value" if known.secret else shown if shown is not None else repr(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value != value:
-            return "nan is not a number to work with"
+            return f"{name} is not a number to work with"
         if known.minimum is not None and value < known.minimum:
-            return f"{value} is too small; the smallest value is {known.minimum:g}"
+            return f"{name} is too small; the smallest value is {known.minimum:g}"
         if known.maximum is not None and value > known.maximum:
-            return f"{value} is too large; the largest value is {known.maximum:g}"
+            return f"{name} is too large; the largest value is {known.maximum:g}"
     if known.pattern is not None and isinstance(value, str) and re.fullmatch(known.pattern, value) is None:
-        return f"{value!r} has not the expected form ({known.help})"
+        return f"{name} has not the expected form ({known.help})"
     return None
 
 

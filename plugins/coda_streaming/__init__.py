@@ -1,0 +1,1 @@
+"""Streaming managers: they own time, and every thread that works for a conversation."""

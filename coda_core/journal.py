@@ -1,0 +1,142 @@
+"""Numbers the events of all conversations and sees to it that they become durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import attrs
+
+from coda_core.clock import Clock
+from coda_core.errors import CodaError, StoreError
+from coda_core.events import Event
+
+__all__ = ["Journal"]
+
+E = TypeVar("E", bound=Event)
+
+RETRY_S: Final = 1.0
+PENDING_LIMIT: Final = 100_000
+"""Events kept in memory while the store does not take them, before the oldest are given up."""
+
+
+class Journal:
+    """Events in, numbers out, and later word that all up to a number are safe. On the event loop.
+
+    One batch is on its way to the state manager at a time; what comes meanwhile makes the next batch, so a slow
+    disk makes batches larger and never delays who publishes. A batch that fails is kept and tried again.
+    """
+
+    def __init__(self, record: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock) -> None:
+        self._record = record
+        self._clock = clock
+        self._logger = logging.getLogger("coda.journal")
+        self._last: dict[str, int] = {}
+        self._durable: dict[str, int] = {}
+        self._pending: deque[Event] = deque()
+        self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []
+        self._work = asyncio.Event()
+        self._closing = False
+        self._failing = False
+        self.lost = 0
+        """Events that were given up because the store did not take them."""
+
+    def add(self, conversation: str, event: E) -> E:
+        """Number and stamp `event`, queue it for the store and return it."""
+        sequence = self._last.get(conversation, 0) + 1
+        self._last[conversation] = sequence
+        numbered = attrs.evolve(event, conversation=conversation, sequence=sequence, time_s=self._clock.wall())
+        if len(self._pending) >= PENDING_LIMIT:
+            self._pending.popleft()
+            self.lost += 1
+        self._pending.append(numbered)
+        self._work.set()
+        return numbered
+
+    def durable_sequence(self, conversation: str) -> int:
+        """Return the number up to which every event of the conversation is safe."""
+        return self._durable.get(conversation, 0)
+
+    async def durable(self, conversation: str) -> None:
+        """Wait until every event that the conversation has now is safe; raises `StoreError` if the store fails."""
+        sequence = self._last.get(conversation, 0)
+        if self.durable_sequence(conversation) >= sequence:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((conversation, sequence, future))
+        await future
+
+    def forget(self, conversation: str) -> None:
+        """Drop the numbers of a conversation that is over."""
+        self._last.pop(conversation, None)
+        self._durable.pop(conversation, None)
+
+    async def run(self) -> None:
+        """Carry batches to the state manager until `close` was called and everything is stored."""
+        while True:
+            while not self._pending:
+                if self._closing:
+                    return
+                self._work.clear()
+                await self._work.wait()
+            batch = tuple(self._pending)
+            try:
+                await self._record(batch)
+            except Exception as error:
+                self._failed(error)
+                if self._closing:
+                    self.lost += len(self._pending)
+                    self._logger.error("%d events could not be stored before the end", len(self._pending))
+                    return
+                await self._pause()
+            else:
+                self._stored(batch)
+
+    def close(self) -> None:
+        """Let `run` end once everything is stored, or cannot be."""
+        self._closing = True
+        self._work.set()
+
+    def _stored(self, batch: Sequence[Event]) -> None:
+        if self._failing:
+            self._failing = False
+            self._logger.warning("the state store takes events again")
+        done = {id(event) for event in batch}
+        while self._pending and id(self._pending[0]) in done:
+            self._pending.popleft()
+        for event in batch:
+            if event.conversation in self._last:
+                self._durable[event.conversation] = event.sequence
+        safe = {event.conversation: event.sequence for event in batch}
+        still = []
+        for conversation, sequence, future in self._waiting:
+            if safe.get(conversation, 0) < sequence:
+                still.append((conversation, sequence, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiting = still
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            unexpected = not isinstance(error, CodaError)
+            self._logger.error("events could not be stored, trying again: %s", error, exc_info=unexpected)
+        for _, _, future in self._waiting:
+            if not future.done():
+                reason = StoreError(f"the conversation's events could not be stored: {error}")
+                reason.__cause__ = error
+                future.set_exception(reason)
+        self._waiting.clear()
+
+    async def _pause(self) -> None:
+        """Wait before the next try; closing cuts the wait short."""
+        nap = asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + RETRY_S))
+        while not (nap.done() or self._closing):
+            self._work.clear()
+            woken = asyncio.ensure_future(self._work.wait())
+            await asyncio.wait((nap, woken), return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+        nap.cancel()

@@ -1,0 +1,89 @@
+"""Runs a kernel's transports and feeds its local conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coda_core.clock import Clock
+from coda_core.errors import CodaError
+from coda_core.interfaces import AudioSource, Transport
+
+if TYPE_CHECKING:
+    from coda_core.audio import Block
+    from coda_core.kernel import Kernel
+
+__all__ = ["serve"]
+
+
+async def serve(
+    kernel: Kernel, *, source: AudioSource | None, transports: Sequence[Transport], clock: Clock, realtime: bool
+) -> None:
+    """Run until the source has no more and every transport has finished, or until cancelled.
+
+    The first failure stops the others and is raised as it is, not in a group.
+    """
+    attached = [asyncio.Event() for _ in transports]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(kernel.until_lost())
+            running = [
+                tasks.create_task(_carry(kernel, transport, ready))
+                for transport, ready in zip(transports, attached, strict=True)
+            ]
+            if source is not None:
+                paced = realtime and not source.live
+                running.append(tasks.create_task(_feed(kernel, source, attached, clock if paced else None)))
+            if running:
+                await asyncio.wait(running)
+            watch.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+async def _carry(kernel: Kernel, transport: Transport, ready: asyncio.Event) -> None:
+    try:
+        await transport.run(kernel, ready.set)
+    finally:
+        ready.set()
+
+
+async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.Event], pace: Clock | None) -> None:
+    conversation = await kernel.local()
+    for ready in attached:
+        await ready.wait()
+    async with aclosing(source.blocks()) as blocks:
+        due = pace.now() if pace is not None else 0.0
+        async for block in blocks:
+            if pace is not None:
+                due += _samples(block) / block.format.sample_rate_hz
+                await pace.sleep_until(due)
+            await conversation.send_block(block)
+    await conversation.drain()
+    await conversation.close()
+
+
+def _samples(block: Block) -> int:
+    if isinstance(block.pcm, np.ndarray):
+        return block.pcm.shape[0]
+    width = 4 if block.format.sample_type == "float32" else 2
+    return len(block.pcm) // (width * block.format.channels)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what a person should be told of: a `CodaError` if there is one, else the first that there is."""
+    leaves: list[BaseException] = []
+
+    def collect(error: BaseException) -> None:
+        if isinstance(error, BaseExceptionGroup):
+            for each in error.exceptions:
+                collect(each)
+        else:
+            leaves.append(error)
+
+    collect(group)
+    return next((leaf for leaf in leaves if isinstance(leaf, CodaError)), leaves[0])

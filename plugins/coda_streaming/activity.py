@@ -1,0 +1,67 @@
+"""How loud each side is, and whether it is speech: one answer for the whole of Coda."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SILENCE_DBFS", "SpeechActivity", "levels_dbfs"]
+
+SILENCE_DBFS: Final = -120.0
+_FLOOR_POWER: Final = 10 ** (SILENCE_DBFS / 10)
+_RELEASE_DB: Final = 6.0
+_RISE_DB: Final = 0.1
+
+
+def levels_dbfs(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the RMS level of each row of ``[n, samples]``: 0 for a full-scale square wave, -120 for silence."""
+    power = np.einsum("ij,ij->i", pcm, pcm) / pcm.shape[1]
+    levels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, _FLOOR_POWER))
+    return np.maximum(levels.astype(np.float32), np.float32(SILENCE_DBFS))
+
+
+@attrs.define(eq=False)
+class SpeechActivity:
+    """Speech or not, for every slot at once: energy with hysteresis over a tracked background.
+
+    A slot's answer depends on the levels that were given for that slot since `reset` and on nothing else. Speech
+    begins with a frame above both the absolute threshold and the background plus the margin; it ends after
+    `hangover` frames that are 6 dB below where it could begin. The background follows quiet frames at once
+    downward and by 0.1 dB a frame upward, so a steady noise stops being speech within seconds.
+    """
+
+    slots: int
+    threshold_dbfs: float
+    margin_db: float
+    hangover: int
+    _speaking: NDArray[np.bool_] = attrs.field(init=False)
+    _quiet: NDArray[np.int64] = attrs.field(init=False)
+    _background: NDArray[np.float32] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._speaking = np.zeros(self.slots, np.bool_)
+        self._quiet = np.zeros(self.slots, np.int64)
+        self._background = np.full(self.slots, SILENCE_DBFS, np.float32)
+
+    def reset(self, slot: int) -> None:
+        """Forget what was heard in a slot."""
+        self._speaking[slot] = False
+        self._quiet[slot] = 0
+        self._background[slot] = SILENCE_DBFS
+
+    def update(self, slots: NDArray[np.int64], level: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Take one frame's levels ``[n]`` of `slots` ``[n]``; return whether each is speech ``[n]``."""
+        background = self._background[slots]
+        begin = np.maximum(self.threshold_dbfs, background + self.margin_db)
+        loud = level >= begin
+        held = level >= begin - _RELEASE_DB
+        was = self._speaking[slots]
+        quiet = np.where(loud | (was & held), 0, self._quiet[slots] + 1)
+        speaking: NDArray[np.bool_] = loud | (was & (quiet <= self.hangover))
+        self._background[slots] = np.minimum(level, background + _RISE_DB)
+        self._speaking[slots] = speaking
+        self._quiet[slots] = quiet
+        return speaking

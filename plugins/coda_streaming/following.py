@@ -1,0 +1,137 @@
+"""A follower's thread and its bounded queue."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import attrs
+
+from coda_core.clock import Clock
+from coda_core.events import Event
+from coda_core.interfaces import Follower, StepRecord
+from coda_streaming.histogram import Histogram
+from coda_streaming.worker import on_thread
+
+__all__ = ["FollowerThread"]
+
+T = TypeVar("T")
+_logger = logging.getLogger("coda.streaming")
+
+
+@attrs.frozen(eq=False)
+class _Step:
+    records: Sequence[StepRecord]
+    done_s: float
+
+
+class FollowerThread:
+    """Feeds one follower. Records that find the queue full are skipped and counted; calls are never lost.
+
+    Everything is taken in the order in which it was put, so a call sees all records put before it.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        follower: Follower,
+        *,
+        queue_steps: int,
+        clock: Clock,
+        found: Callable[[str, Sequence[Event]], None],
+        relieved: Callable[[], None],
+    ) -> None:
+        self.label = label
+        self.skipped = 0
+        """Records that this follower was too slow for."""
+        self.failures = 0
+        """Calls of `feed` that raised."""
+        self.latency = Histogram()
+        """From the end of a step to the return of `feed`."""
+        self.follower = follower
+        self._limit = queue_steps
+        self._clock = clock
+        self._found = found
+        self._relieved = relieved
+        self._queue: deque[_Step | Callable[[], None]] = deque()
+        self._steps = 0
+        self._missed: Counter[str] = Counter()
+        self._stopping = False
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"coda-follower-{label}", daemon=True)
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        return self._steps >= self._limit
+
+    def put(self, records: Sequence[StepRecord], done_s: float) -> None:
+        """Queue the records of one step; on W."""
+        with self._condition:
+            if self._steps >= self._limit:
+                self.skipped += len(records)
+                self._missed.update(record.conversation for record in records)
+                return
+            if self._missed:
+                records = [
+                    attrs.evolve(record, missed_before=self._missed.pop(record.conversation))
+                    if record.conversation in self._missed
+                    else record
+                    for record in records
+                ]
+            self._queue.append(_Step(records, done_s))
+            self._steps += 1
+            self._condition.notify()
+
+    def post(self, call: Callable[[], None]) -> None:
+        with self._condition:
+            self._queue.append(call)
+            self._condition.notify()
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` on the thread after what is queued before it; return its result."""
+        return await on_thread(self.post, function)
+
+    def forget(self, conversation: str) -> None:
+        with self._condition:
+            self._missed.pop(conversation, None)
+
+    def stop(self) -> None:
+        """Take what is queued, then end the thread."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._queue:
+                    if self._stopping:
+                        return
+                    self._condition.wait()
+                item = self._queue.popleft()
+                relieved = isinstance(item, _Step) and self._steps >= self._limit
+                if isinstance(item, _Step):
+                    self._steps -= 1
+            if isinstance(item, _Step):
+                self._feed(item)
+                if relieved:
+                    self._relieved()
+            else:
+                item()
+
+    def _feed(self, step: _Step) -> None:
+        try:
+            found = self.follower.feed(step.records)
+        except Exception:
+            self.failures += 1
+            if self.failures == 1:
+                _logger.exception("%s failed on a step and goes on with the next; said once", self.label)
+            return
+        self.latency.add(self._clock.now() - step.done_s)
+        if found:
+            self._found(self.label, found)

@@ -1,0 +1,70 @@
+"""Cuts blocks of any shape into frames of the model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from coda_core.audio import AudioFormat, Block, to_float32
+
+__all__ = ["Framer"]
+
+
+class Framer:
+    """One conversation's blocks in, frames out: mono float32 ``[frame_samples]`` at the model's rate.
+
+    Channels are averaged; samples that are not finite become silence and are counted. Resampling is soxr's
+    streaming mode, whose filter delay is compensated: sample k of the output lies at k / `sample_rate_hz`
+    seconds of the input, only it comes out some milliseconds later. A change of format flushes what is under way.
+    """
+
+    def __init__(self, sample_rate_hz: int, frame_samples: int) -> None:
+        self._rate = sample_rate_hz
+        self._frame = frame_samples
+        self._format: AudioFormat | None = None
+        self._resampler: Any = None
+        self._rest: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.nan_samples = 0
+
+    def push(self, block: Block) -> Iterator[NDArray[np.float32]]:
+        """Yield the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
+        samples = self._mono(block)
+        late = self._change_to(block.format)
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        return self._cut(np.concatenate((self._rest, late, samples)))
+
+    def flush(self) -> Iterator[NDArray[np.float32]]:
+        """Yield what is left, the last frame padded with silence; then start as if new."""
+        samples = np.concatenate((self._rest, self._change_to(None)))
+        missing = -len(samples) % self._frame
+        return self._cut(np.pad(samples, (0, missing)))
+
+    def _mono(self, block: Block) -> NDArray[np.float32]:
+        samples = to_float32(block.pcm, block.format)
+        if not np.isfinite(samples).all():
+            bad = ~np.isfinite(samples)
+            self.nan_samples += int(bad.sum())
+            samples = np.where(bad, np.float32(0), samples)
+        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+
+    def _change_to(self, format: AudioFormat | None) -> NDArray[np.float32]:
+        """Set up for another format; return what the resampler of the one before still held."""
+        late = np.zeros(0, np.float32)
+        if format != self._format:
+            if self._resampler is not None:
+                late = self._resampler.resample_chunk(late, last=True)
+            self._resampler = None
+            if format is not None and format.sample_rate_hz != self._rate:
+                self._resampler = soxr.ResampleStream(format.sample_rate_hz, self._rate, 1, dtype="float32")
+            self._format = format
+        return late
+
+    def _cut(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        whole = len(samples) - len(samples) % self._frame
+        self._rest = samples[whole:].copy()
+        return iter(samples[:whole].reshape(-1, self._frame))

@@ -1,0 +1,302 @@
+"""The streaming managers `realtime` and `offline`: lanes, slots, admission and measures. On the event loop.
+
+Both are the same machine under another policy: one drops and admits by measurement, the other makes senders wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from coda_core.errors import Full
+from coda_core.events import Event
+from coda_core.interfaces import (
+    Admission,
+    Context,
+    LaneMeasures,
+    Measured,
+    Measures,
+    Processor,
+    ProcessorInfo,
+    SlotOptions,
+    Wiring,
+)
+from coda_streaming.capacity import measure_capacity
+from coda_streaming.config import OfflineConfig, RealtimeConfig
+from coda_streaming.following import FollowerThread
+from coda_streaming.lane import StreamLane
+from coda_streaming.measuring import Meter
+from coda_streaming.pipeline import Pipeline, StepDone
+from coda_streaming.policy import Policy
+from coda_streaming.worker import Worker
+
+__all__ = ["Streaming", "open_streaming"]
+
+_logger = logging.getLogger("coda.streaming")
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_streaming(config: RealtimeConfig | OfflineConfig, context: Context) -> AsyncIterator[Streaming]:
+    """Make a manager; its threads live while `Streaming.run` is entered."""
+    yield Streaming(Policy.of(config), context)
+
+
+class Streaming:
+    """See `coda_core.interfaces.StreamingManager`."""
+
+    info: ProcessorInfo
+    worker: Worker
+
+    def __init__(self, policy: Policy, context: Context) -> None:
+        self.policy = policy
+        self.realtime = policy.realtime
+        self.clock = context.clock
+        self.dropped = 0
+        self._lanes: dict[str, StreamLane] = {}
+        self._free: set[int] = set()
+        self._capacity = 0
+        self._followers: dict[str, FollowerThread] = {}
+        self._lost: BaseException | None = None
+        self._endings: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._wiring: Wiring
+        self._pipeline: Pipeline
+        self._meter: Meter
+
+    @asynccontextmanager
+    async def run(self, wiring: Wiring) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        self._wiring = wiring
+        self.worker = Worker.acquire(wiring.worker, self.clock)
+        try:
+            entered, processor = await self._finishing(self.worker.call(lambda: _enter(wiring.open_processor())))
+            try:
+                await self._start(processor)
+                reporting = asyncio.create_task(self._report_measures())
+                try:
+                    yield
+                finally:
+                    reporting.cancel()
+                    await self._stop()
+            finally:
+                await self._finishing(self.worker.call(lambda: entered.__exit__(None, None, None)))
+        finally:
+            await asyncio.to_thread(self.worker.release)
+
+    def admit(self) -> Admission:
+        load = self._meter.load()
+        reason = ""
+        if self._lost is not None:
+            reason = f"the processor is lost: {self._lost}"
+        elif len(self._lanes) >= self._capacity:
+            reason = f"all {self._capacity} slots are taken"
+        elif self.realtime and self._lanes and load > 1 - self.policy.headroom:
+            reason = "this machine has no time to spare at the moment"
+        return Admission(ok=not reason, reason=reason, capacity=self._capacity, load=load)
+
+    async def open(self, conversation: str, options: SlotOptions) -> StreamLane:
+        admission = self.admit()
+        if not admission.ok or not self._free:
+            reason = admission.reason or "a slot is still being wiped"
+            raise Full(reason, capacity=admission.capacity, load=admission.load)
+        slot = min(self._free)
+        self._free.remove(slot)
+        self._meter.fresh(slot)
+        lane = StreamLane(self, conversation, slot, options)
+        self._lanes[conversation] = lane
+        try:
+            for follower in self._followers.values():
+                await follower.call(partial(follower.follower.open, conversation, self.info))
+            await self.worker.call(lambda: self._pipeline.open(lane))
+        except BaseException:
+            lane.end("closed")
+            await self._finishing(self.close_lane(lane))
+            raise
+        return lane
+
+    async def call(self, follower: str, function: Callable[[], T]) -> T:
+        return await self._followers[follower].call(function)
+
+    def measures(self) -> Measures:
+        meter = self._meter
+        followers = {f"follow:{label}": each.latency.distribution() for label, each in self._followers.items()}
+        return Measures(
+            capacity=self._capacity,
+            live=len(self._lanes),
+            paused=sum(lane.paused for lane in self._lanes.values()),
+            load=meter.load(),
+            realtime_factor=meter.realtime_factor,
+            frames=meter.frames,
+            dropped_frames=self.dropped,
+            late_frames=meter.late,
+            skipped_records={label: each.skipped for label, each in self._followers.items()},
+            cpu_cores=meter.cpu_share(),
+            resident_bytes=meter.resident_bytes(),
+            stages_s={**meter.stages(), **followers},
+            conversations={id: self.lane_measures(lane) for id, lane in self._lanes.items()},
+        )
+
+    # For lanes
+
+    def lane_measures(self, lane: StreamLane) -> LaneMeasures:
+        end_to_end, lateness = self._meter.lane(lane.slot)
+        return LaneMeasures(
+            frames=lane.frames,
+            queued_frames=len(lane.queue),
+            dropped_frames=lane.dropped,
+            late_frames=lane.late,
+            filled_frames=lane.filled,
+            nan_samples=lane.nan_samples,
+            paused=lane.paused,
+            lateness_s=lateness,
+            end_to_end_s=end_to_end,
+        )
+
+    async def close_lane(self, lane: StreamLane) -> None:
+        """Free the slot, then flush the followers and deliver what they still held."""
+        await self.worker.call(lambda: self._pipeline.close(lane))
+        self._lanes.pop(lane.conversation, None)
+        self._free.add(lane.slot)
+        if not self._lanes:
+            self._meter.idle()
+        for label, follower in self._followers.items():
+            try:
+                found = await follower.call(partial(follower.follower.close, lane.conversation))
+            except Exception:
+                _logger.exception("%s failed when conversation %s was closed", label, lane.conversation)
+            else:
+                self._wiring.found(label, found)
+            follower.forget(lane.conversation)
+        lane.moved.set()
+
+    async def break_lane(self, lane: StreamLane, message: str) -> None:
+        """End a lane by a fault, and say so."""
+        if lane.state == "live":
+            lane.end("broken", message)
+            await self._wind_up(lane)
+
+    async def _wind_up(self, lane: StreamLane) -> None:
+        await self.close_lane(lane)
+        self._wiring.broken(lane.conversation, lane.fault)
+
+    # Inner life
+
+    async def _start(self, processor: Processor) -> None:
+        self.info = info = processor.info
+        self._meter = Meter(info.slots, info.frame_s)
+        self._capacity = info.slots
+        if self.realtime:
+            await self._measure_capacity(processor)
+        self._free = set(range(self._capacity))
+        for label, follower in self._wiring.followers.items():
+            self._followers[label] = FollowerThread(
+                label,
+                follower,
+                queue_steps=self.policy.follower_queue_steps,
+                clock=self.clock,
+                found=self._found,
+                relieved=self._wake,
+            )
+        self._pipeline = Pipeline(
+            processor,
+            self.worker,
+            self.clock,
+            self.policy,
+            tuple(self._followers.values()),
+            hand_over=lambda step: self._on_loop(self._handed_over, step),
+            lost=lambda error: self._on_loop(self._processor_lost, error),
+        )
+        self.worker.add(self._pipeline)
+
+    async def _stop(self) -> None:
+        self.worker.remove(self._pipeline)
+        await asyncio.gather(*self._endings, return_exceptions=True)
+        for follower in self._followers.values():
+            await asyncio.to_thread(follower.stop)
+
+    async def _measure_capacity(self, processor: Processor) -> None:
+        budget_s = self.info.frame_s * (1 - self.policy.headroom)
+        found = await self._finishing(self.worker.call(lambda: measure_capacity(processor, self.clock, budget_s)))
+        self._capacity = found.slots
+        milliseconds = f"{found.step_s * 1000:.0f} ms"
+        if not found.fits:
+            _logger.warning(
+                "one step takes %s on this machine, and %.0f ms are there for it: this is not real time. "
+                "Ask for fewer conversations, use a faster device, or use the 'offline' streaming manager.",
+                milliseconds,
+                budget_s * 1000,
+            )
+        elif found.slots < self.info.slots:
+            _logger.warning(
+                "%d of %d slots are offered: a step takes %s with them and more than %.0f ms with all",
+                found.slots,
+                self.info.slots,
+                milliseconds,
+                budget_s * 1000,
+            )
+        else:
+            _logger.info("a step with all %d slots takes %s", found.slots, milliseconds)
+
+    def _handed_over(self, step: StepDone) -> None:
+        self._wiring.deliver(step.frames)
+        self._meter.add(step, self.clock.now())
+        for event in step.events:
+            self._wiring.report(event)
+        for lane, message in step.broken:
+            if lane.state == "live":
+                lane.end("broken", message)
+                self._in_background(self._wind_up(lane))
+        for lane in step.lanes:
+            lane.unanswered = max(0, lane.unanswered - 1)
+            lane.moved.set()
+
+    def _processor_lost(self, error: BaseException) -> None:
+        self._lost = error
+        for lane in tuple(self._lanes.values()):
+            lane.end("broken", f"the processor is lost: {error}")
+            self._in_background(self.close_lane(lane))
+        self._wiring.lost(error)
+
+    async def _report_measures(self) -> None:
+        interval = self.policy.measures_interval_s
+        due = self.clock.now()
+        while interval is not None:
+            due += interval
+            await self.clock.sleep_until(due)
+            self._wiring.report(Measured(measures=self.measures(), time_s=self.clock.wall()))
+
+    def _found(self, label: str, events: Sequence[Event]) -> None:
+        self._on_loop(self._wiring.found, label, events)
+
+    def _wake(self) -> None:
+        with self.worker.condition:
+            self.worker.condition.notify()
+
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _in_background(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    @staticmethod
+    async def _finishing(work: Coroutine[Any, Any, T]) -> T:
+        """Await `work` to its end even where the caller is cancelled meanwhile; then let the cancellation go on."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait((task,))
+            if task.done() and not task.cancelled():
+                task.exception()
+            raise
+
+
+def _enter(manager: AbstractContextManager[Processor]) -> tuple[AbstractContextManager[Processor], Processor]:
+    return manager, manager.__enter__()

@@ -1,0 +1,284 @@
+"""One step: ready frames in, records and audio out. Runs on the worker.
+
+Invariants: a step takes one frame of every lane that is ready and leaves all others alone; all audio of a step is
+handed to the event loop at once; each follower gets one put for a step; nothing here waits for the loop, a
+follower or a lock that is held across a step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from coda_core.audio import AudioFrame
+from coda_core.clock import Clock
+from coda_core.errors import CodaError, ProcessorLost
+from coda_core.events import Event, Fault, Gap
+from coda_core.interfaces import Processor, StepInput, StepOutput, StepRecord
+from coda_streaming.activity import SpeechActivity, levels_dbfs
+from coda_streaming.following import FollowerThread
+from coda_streaming.lane import Queued, StreamLane
+from coda_streaming.policy import Policy
+from coda_streaming.worker import Worker
+
+__all__ = ["Pipeline", "StepDone"]
+
+_logger = logging.getLogger("coda.streaming")
+
+_OVERDUE_FRAMES = 1.5
+"""Frames after the last one at which input counts as missing, where silence stands in for it."""
+
+
+@attrs.frozen(eq=False)
+class StepDone:
+    """What one step hands over to the event loop."""
+
+    lanes: Sequence[StreamLane]
+    """All that took part, also those whose slot failed."""
+    frames: Sequence[AudioFrame]
+    events: Sequence[Event]
+    broken: Sequence[tuple[StreamLane, str]]
+    arrival_s: NDArray[np.float64]
+    """``[len(lanes)]``"""
+    start_s: float
+    done_s: float
+    stage_s: Mapping[str, float]
+
+
+class Pipeline:
+    """The worker's side of one streaming manager. Implements `Pipelined`."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        worker: Worker,
+        clock: Clock,
+        policy: Policy,
+        followers: Sequence[FollowerThread],
+        hand_over: Callable[[StepDone], None],
+        lost: Callable[[BaseException], None],
+    ) -> None:
+        self.processor = processor
+        self.lanes: dict[int, StreamLane] = {}
+        """By slot; guarded by the worker's condition."""
+        self._info = processor.info
+        self._worker = worker
+        self._clock = clock
+        self._policy = policy
+        self._followers = followers
+        self._hand_over = hand_over
+        self._lost = lost
+        self._dead = False
+        slots, activity = self._info.slots, policy.activity
+        self._caller = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
+        self._moshi = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
+
+    # Called by the manager, through the worker
+
+    def open(self, lane: StreamLane) -> None:
+        """Give the lane its slot."""
+        self._fresh(lane)
+        with self._worker.condition:
+            self.lanes[lane.slot] = lane
+
+    def close(self, lane: StreamLane) -> None:
+        """Take the slot back and wipe it."""
+        with self._worker.condition:
+            self.lanes.pop(lane.slot, None)
+            lane.queue.clear()
+            lane.removed = True
+        if not self._dead:
+            self.processor.close(lane.slot)
+
+    # Called by the worker
+
+    def due(self) -> float | None:
+        if self._dead or (self._policy.overflow is None and any(follower.full for follower in self._followers)):
+            return None
+        oldest: float | None = None
+        everybody = True
+        for lane in self.lanes.values():
+            if lane.paused:
+                continue
+            ready = self._ready_at(lane)
+            if ready is None:
+                everybody = False
+            elif oldest is None or ready < oldest:
+                oldest = ready
+        if oldest is None or everybody:
+            return oldest
+        return oldest + self._policy.gather_s
+
+    def step(self) -> None:
+        lanes, queued, gaps = self._take()
+        if not lanes:
+            return
+        slots = np.array([lane.slot for lane in lanes], np.int64)
+        heard = np.stack([each.pcm for each in queued])
+        heard.flags.writeable = False
+        heard_dbfs = levels_dbfs(heard)
+        caller = self._caller.update(slots, heard_dbfs)
+        start = self._clock.now()
+        faults: list[tuple[StreamLane, str]] = []
+        frames: list[AudioFrame] = []
+        stage_s: Mapping[str, float] = {}
+        try:
+            output = self.processor.step(StepInput(slots, heard, caller))
+        except ProcessorLost as error:
+            self._dead = True
+            self._lost(error)
+            return
+        except Exception as error:
+            if not isinstance(error, CodaError):
+                _logger.exception("a step of %d conversations failed", len(lanes))
+            faults = [(lane, f"a step of the model failed: {error}") for lane in lanes]
+            done = self._clock.now()
+        else:
+            done = self._clock.now()
+            stage_s = output.stage_s
+            arrivals = [each.arrival_s for each in queued]
+            frames = self._finish(lanes, arrivals, heard, heard_dbfs, caller, output, done)
+            faults = [
+                (lane, "the model's state was no longer finite")
+                for lane, failed in zip(lanes, output.failed.tolist(), strict=True)
+                if failed
+            ]
+        events: list[Event] = list(gaps)
+        broken = self._contain(faults, events)
+        arrival_s = np.array([each.arrival_s for each in queued])
+        self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s))
+
+    def _ready_at(self, lane: StreamLane) -> float | None:
+        """Return when the lane's next frame came in or, where silence stands in for it, should have."""
+        if lane.queue:
+            return lane.queue[0].arrival_s
+        if self._policy.fill_missing and lane.last_arrival_s is not None:
+            return lane.last_arrival_s + _OVERDUE_FRAMES * self._info.frame_s
+        return None
+
+    def _take(self) -> tuple[list[StreamLane], list[Queued], list[Gap]]:
+        lanes: list[StreamLane] = []
+        queued: list[Queued] = []
+        gaps: list[Gap] = []
+        with self._worker.condition:
+            now = self._clock.now()
+            for slot in sorted(self.lanes):
+                lane = self.lanes[slot]
+                ready = None if lane.paused else self._ready_at(lane)
+                if ready is None or ready > now:
+                    continue
+                if lane.queue:
+                    frame = lane.queue.popleft()
+                    lane.last_arrival_s = frame.arrival_s
+                else:
+                    frame = Queued(np.zeros(self._info.frame_samples, np.float32), ready)
+                    lane.last_arrival_s = ready - (_OVERDUE_FRAMES - 1) * self._info.frame_s
+                    lane.filled += 1
+                if lane.gap:
+                    gaps.append(Gap(conversation=lane.conversation, frame=lane.frame, frames=lane.gap))
+                    lane.gap = 0
+                lanes.append(lane)
+                queued.append(frame)
+        return lanes, queued, gaps
+
+    def _finish(
+        self,
+        lanes: Sequence[StreamLane],
+        arrivals: Sequence[float],
+        heard: NDArray[np.float32],
+        heard_dbfs: NDArray[np.float32],
+        caller: NDArray[np.bool_],
+        output: StepOutput,
+        done: float,
+    ) -> list[AudioFrame]:
+        """Make the step's records and frames, and put the records to the followers."""
+        slots = np.array([lane.slot for lane in lanes], np.int64)
+        spoken_dbfs = levels_dbfs(output.pcm)
+        moshi = self._moshi.update(slots, spoken_dbfs)
+        output.pcm.flags.writeable = False
+        frames: list[AudioFrame] = []
+        records: list[StepRecord] = []
+        rate, frame_s, padding = self._info.sample_rate_hz, self._info.frame_s, self._info.vocabulary.padding
+        columns = zip(
+            lanes,
+            arrivals,
+            heard,
+            output.pcm,
+            heard_dbfs.tolist(),
+            spoken_dbfs.tolist(),
+            caller.tolist(),
+            moshi.tolist(),
+            output.valid.tolist(),
+            output.token.tolist(),
+            output.probability.tolist(),
+            output.failed.tolist(),
+            strict=True,
+        )
+        for (
+            lane,
+            arrival,
+            caller_pcm,
+            pcm,
+            caller_level,
+            level,
+            caller_speaking,
+            speaking,
+            valid,
+            token,
+            p,
+            failed,
+        ) in columns:
+            index = lane.frame
+            lane.frame += 1
+            if failed:
+                continue
+            lateness = done - arrival - frame_s
+            frames.append(AudioFrame(lane.conversation, index, pcm, caller_pcm, rate, valid, lateness))
+            records.append(
+                StepRecord(
+                    conversation=lane.conversation,
+                    frame=index,
+                    heard=caller_pcm,
+                    spoken=pcm if valid else None,
+                    heard_dbfs=caller_level,
+                    spoken_dbfs=level,
+                    caller_speaking=caller_speaking,
+                    moshi_speaking=speaking,
+                    token=token if valid else padding,
+                    probability=p,
+                    lateness_s=lateness,
+                )
+            )
+        for follower in self._followers:
+            follower.put(records, done)
+        return frames
+
+    def _contain(self, faults: Sequence[tuple[StreamLane, str]], events: list[Event]) -> list[tuple[StreamLane, str]]:
+        """Restart or close what a fault has torn; return the lanes that end."""
+        ended: list[tuple[StreamLane, str]] = []
+        for lane, message in faults:
+            try:
+                self.processor.close(lane.slot)
+                if self._policy.on_fault == "restart" and not lane.removed:
+                    self._fresh(lane)
+                    event = Fault(conversation=lane.conversation, frame=lane.frame, message=message, restarted=True)
+                    events.append(event)
+                    continue
+            except Exception as error:
+                _logger.exception("the slot of conversation %s could not be made afresh", lane.conversation)
+                message = f"{message}; and it could not be restarted: {error}"
+            with self._worker.condition:
+                self.lanes.pop(lane.slot, None)
+                lane.queue.clear()
+                lane.removed = True
+            ended.append((lane, message))
+        return ended
+
+    def _fresh(self, lane: StreamLane) -> None:
+        self._caller.reset(lane.slot)
+        self._moshi.reset(lane.slot)
+        self.processor.open(lane.slot, lane.options)

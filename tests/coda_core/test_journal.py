@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from coda_core.errors import StoreError
+from coda_core.events import Event, Gap
+from coda_core.journal import Journal
+from coda_core.testing import ManualClock
+
+
+class Disk:
+    """A store that writes when a test lets it, and fails when a test says so."""
+
+    def __init__(self) -> None:
+        self.batches: list[Sequence[Event]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fault: Exception | None = None
+        self.tries = 0
+
+    async def record(self, events: Sequence[Event]) -> None:
+        self.tries += 1
+        await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        self.batches.append(events)
+
+    @property
+    def stored(self) -> list[tuple[str, int]]:
+        return [(event.conversation, event.sequence) for batch in self.batches for event in batch]
+
+
+@asynccontextmanager
+async def running(disk: Disk, clock: ManualClock | None = None) -> AsyncIterator[Journal]:
+    journal = Journal(disk.record, clock or ManualClock())
+    task = asyncio.create_task(journal.run())
+    yield journal
+    journal.close()
+    await task
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_events_are_numbered_by_conversation_and_stamped() -> None:
+    disk = Disk()
+    async with running(disk) as journal:
+        numbered = [journal.add(name, Gap()) for name in ("a", "b", "a", "a", "b")]
+    assert [(event.conversation, event.sequence) for event in numbered] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+        ("a", 3),
+        ("b", 2),
+    ]
+    assert numbered[0].time_s == 1_700_000_000.0
+    assert disk.stored == [(event.conversation, event.sequence) for event in numbered]
+
+
+async def test_durable_means_that_the_store_has_returned() -> None:
+    disk = Disk()
+    async with running(disk) as journal:
+        disk.gate.clear()
+        journal.add("a", Gap())
+        waiting = asyncio.create_task(journal.durable("a"))
+        await settle()
+        assert not waiting.done()
+        assert journal.durable_sequence("a") == 0
+        disk.gate.set()
+        await waiting
+        assert journal.durable_sequence("a") == 1
+
+
+async def test_what_comes_while_the_disk_is_busy_makes_one_batch() -> None:
+    disk = Disk()
+    async with running(disk) as journal:
+        disk.gate.clear()
+        journal.add("a", Gap())
+        await settle()
+        for _ in range(50):
+            journal.add("a", Gap())
+        disk.gate.set()
+    assert [len(batch) for batch in disk.batches] == [1, 50]
+
+
+async def test_a_failing_store_is_tried_again_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    disk, clock = Disk(), ManualClock()
+    async with running(disk, clock) as journal:
+        disk.fault = StoreError("disk full")
+        journal.add("a", Gap())
+        with pytest.raises(StoreError, match="disk full"):
+            await journal.durable("a")
+        for _ in range(3):
+            journal.add("a", Gap())
+            clock.advance(1.0)
+            await settle()
+        assert disk.tries == 4
+        assert caplog.text.count("trying again") == 1
+        disk.fault = None
+        clock.advance(1.0)
+        await settle()
+        assert journal.durable_sequence("a") == 4
+    assert disk.stored == [("a", sequence) for sequence in range(1, 5)]
+    assert "takes events again" in caplog.text
+
+
+async def test_closing_does_not_wait_for_a_store_that_will_not_write(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    disk.fault = OSError("no such device")
+    async with running(disk) as journal:
+        journal.add("a", Gap())
+        await settle()
+    assert journal.lost == 1
+    assert "could not be stored before the end" in caplog.text
+
+
+async def test_a_forgotten_conversation_leaves_nothing_behind() -> None:
+    disk = Disk()
+    async with running(disk) as journal:
+        journal.add("a", Gap())
+        journal.forget("a")
+        await settle()
+        assert journal.durable_sequence("a") == 0
+    assert disk.stored == [("a", 1)]

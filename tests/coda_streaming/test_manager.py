@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from coda_core.audio import AudioFormat, Block
+from coda_core.errors import ConversationBroken, ConversationClosed, Full, ProcessorLost
+from coda_core.events import Event, Fault, Gap
+from coda_core.interfaces import Measured, ProcessorInfo, SlotOptions, StepInput, StepRecord
+from coda_core.testing import ManualClock, ScriptedProcessor
+from coda_streaming.config import OfflineConfig, RealtimeConfig
+from coda_streaming.lane import StreamLane
+from tests.coda_streaming.conftest import Bench, OpenBench
+
+FRAME = 1_920
+
+
+def frames(count: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, count * FRAME).astype(np.float32)
+
+
+def block(count: int, seed: int = 0) -> Block:
+    return Block(frames(count, seed), AudioFormat())
+
+
+async def open_lane(bench: Bench, name: str = "ada") -> StreamLane:
+    return await bench.manager.open(name, SlotOptions(seed=1))
+
+
+def spoken(bench: Bench, name: str) -> NDArray[np.float32]:
+    return np.concatenate([frame.pcm for frame in bench.frames[name]])
+
+
+class Recorder:
+    """A follower that keeps what it got, and waits where a test says so."""
+
+    def __init__(self) -> None:
+        self.records: list[StepRecord] = []
+        self.lives: list[tuple[str, str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+
+    def open(self, conversation: str, info: ProcessorInfo) -> None:
+        self.lives.append(("open", conversation))
+
+    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+        self.entered.release()
+        self.gate.wait()
+        self.records.extend(step)
+        return [Gap(conversation=record.conversation, frame=record.frame) for record in step if record.token == 1]
+
+    def close(self, conversation: str) -> Sequence[Event]:
+        self.lives.append(("close", conversation))
+        return [Gap(conversation=conversation, frames=99)]
+
+
+@pytest.mark.parametrize("config", [RealtimeConfig(), OfflineConfig()])
+async def test_every_frame_is_answered_once_in_order(
+    open_bench: OpenBench, config: RealtimeConfig | OfflineConfig
+) -> None:
+    follower = Recorder()
+    async with open_bench(config, followers={"rec": follower}) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(7))
+        await lane.push(Block(np.zeros(100, np.float32), AudioFormat()))
+        await lane.drain()
+        assert [frame.frame for frame in bench.frames["ada"]] == list(range(8))
+        np.testing.assert_array_equal(spoken(bench, "ada")[: 7 * FRAME], -frames(7))
+        assert lane.measures().frames == 8
+        assert bench.manager.measures().stages_s["end_to_end"].count == 8
+        await lane.close()
+    assert [record.frame for record in follower.records] == list(range(8))
+    assert [event for _, event in bench.found if isinstance(event, Gap) and event.frames == 99]
+    assert follower.lives == [("open", "ada"), ("close", "ada")]
+    assert bench.processor.opened == {}
+
+
+async def test_a_step_takes_everybody_who_is_ready(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    async with open_bench(RealtimeConfig(gather_ms=20), clock=clock) as bench:
+        lanes = [await open_lane(bench, name) for name in ("a", "b", "c")]
+        bench.processor.batches.clear()
+        for lane in lanes:
+            await lane.push(block(1))
+        for lane in lanes:
+            await lane.drain()
+        assert bench.processor.batches == [(0, 1, 2)]
+        assert bench.hand_overs == [3]
+
+
+async def test_nobody_waits_for_a_straggler_longer_than_gather_ms(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    async with open_bench(RealtimeConfig(gather_ms=20), clock=clock) as bench:
+        early, _straggler = await open_lane(bench, "early"), await open_lane(bench, "straggler")
+        bench.processor.batches.clear()
+        await early.push(block(1))
+        clock.advance(0.019)
+        await bench.manager.worker.call(lambda: None)
+        assert bench.processor.batches == []
+        clock.advance(0.002)
+        await early.drain()
+        assert bench.processor.batches == [(0,)]
+
+
+async def test_a_paused_lane_is_not_waited_for_and_keeps_its_input(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    async with open_bench(RealtimeConfig(), clock=clock) as bench:
+        paused, other = await open_lane(bench, "paused"), await open_lane(bench, "other")
+        await paused.pause()
+        await paused.push(block(3))
+        await other.push(block(2))
+        await other.drain()
+        assert "paused" not in bench.frames
+        assert paused.measures().paused
+        assert paused.measures().queued_frames == 3
+        await other.pause()
+        await paused.resume()
+        await paused.drain()
+        np.testing.assert_array_equal(spoken(bench, "paused"), -frames(3))
+
+
+@pytest.mark.parametrize(("overflow", "kept"), [("drop-oldest", slice(2, 7)), ("drop-newest", slice(0, 5))])
+async def test_overflow_drops_by_policy_and_says_so(open_bench: OpenBench, overflow: str, kept: slice) -> None:
+    config = RealtimeConfig(buffer_frames=5, overflow=overflow)  # type: ignore[arg-type]
+    async with open_bench(config) as bench:
+        lane = await open_lane(bench)
+        await lane.pause()
+        await lane.push(block(7))
+        await lane.resume()
+        await lane.drain()
+        np.testing.assert_array_equal(spoken(bench, "ada"), -frames(7).reshape(7, FRAME)[kept].ravel())
+        assert lane.measures().dropped_frames == bench.manager.measures().dropped_frames == 2
+        assert [event for event in bench.reported if isinstance(event, Gap)] == [
+            Gap(conversation="ada", frame=0, frames=2)
+        ]
+
+
+async def test_overflow_can_end_the_conversation(open_bench: OpenBench) -> None:
+    async with open_bench(RealtimeConfig(buffer_frames=5, overflow="disconnect")) as bench:
+        lane = await open_lane(bench)
+        await lane.pause()
+        with pytest.raises(ConversationBroken, match="more than 5 frames"):
+            await lane.push(block(7))
+        assert [name for name, _ in bench.broken] == ["ada"]
+        assert bench.processor.opened == {}
+        with pytest.raises(ConversationBroken):
+            await lane.push(block(1))
+
+
+async def test_offline_makes_the_sender_wait_and_loses_nothing(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig(buffer_frames=2)) as bench:
+        lane = await open_lane(bench)
+        await lane.pause()
+        pushing = asyncio.create_task(lane.push(block(50)))
+        await asyncio.sleep(0)
+        assert not pushing.done()
+        assert lane.measures().queued_frames == 2
+        await lane.resume()
+        await pushing
+        await lane.drain()
+        np.testing.assert_array_equal(spoken(bench, "ada"), -frames(50))
+        assert lane.measures().dropped_frames == 0
+
+
+async def test_offline_waits_for_a_slow_follower(open_bench: OpenBench) -> None:
+    follower = Recorder()
+    follower.gate.clear()
+    async with open_bench(OfflineConfig(follower_queue_steps=3), followers={"slow": follower}) as bench:
+        lane = await open_lane(bench)
+        pushing = asyncio.create_task(lane.push(block(20)))
+        await asyncio.to_thread(follower.entered.acquire)
+        follower.gate.set()
+        await pushing
+        await lane.drain()
+        await bench.manager.call("slow", lambda: None)
+        assert [record.frame for record in follower.records] == list(range(20))
+        assert bench.manager.measures().skipped_records == {"slow": 0}
+
+
+async def test_in_real_time_a_slow_follower_skips_and_is_told_how_much(open_bench: OpenBench) -> None:
+    follower = Recorder()
+    async with open_bench(RealtimeConfig(follower_queue_steps=3), followers={"slow": follower}) as bench:
+        lane = await open_lane(bench)
+        follower.gate.clear()
+        await lane.push(block(1))
+        await asyncio.to_thread(follower.entered.acquire)
+        await lane.push(block(10, seed=1))
+        await lane.drain()
+        assert len(bench.frames["ada"]) == 11
+        follower.gate.set()
+        await bench.manager.call("slow", lambda: None)
+        await lane.push(block(1))
+        await lane.drain()
+        await bench.manager.call("slow", lambda: None)
+        assert [(record.frame, record.missed_before) for record in follower.records] == [
+            (0, 0),
+            (1, 0),
+            (2, 0),
+            (3, 0),
+            (11, 7),
+        ]
+        assert bench.manager.measures().skipped_records == {"slow": 7}
+
+
+async def test_a_raising_follower_disturbs_nobody(open_bench: OpenBench, caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(Recorder):
+        def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+            raise RuntimeError("out of ideas")
+
+    sound = Recorder()
+    async with open_bench(OfflineConfig(), followers={"bad": Raising(), "good": sound}) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(5))
+        await lane.drain()
+        await bench.manager.call("good", lambda: None)
+        await lane.close()
+    assert len(bench.frames["ada"]) == len(sound.records) == 5
+    assert caplog.text.count("RuntimeError: out of ideas") == 1
+
+
+async def test_records_carry_levels_and_activity_of_both_sides(open_bench: OpenBench) -> None:
+    follower = Recorder()
+    loud = np.full(FRAME, 0.1, np.float32)
+    async with open_bench(OfflineConfig(), followers={"rec": follower}) as bench:
+        lane = await open_lane(bench)
+        await lane.push(Block(np.concatenate([np.zeros(FRAME, np.float32), loud]), AudioFormat()))
+        await lane.drain()
+        await lane.close()
+    quiet, speech = follower.records
+    assert (quiet.heard_dbfs, quiet.caller_speaking, quiet.moshi_speaking) == (-120.0, False, False)
+    assert speech.heard_dbfs == pytest.approx(-20.0, abs=0.01)
+    assert (speech.caller_speaking, speech.moshi_speaking) == (True, True)
+
+
+@pytest.mark.parametrize("config", [RealtimeConfig(), OfflineConfig()])
+async def test_an_exception_in_a_step_ends_those_who_took_part_and_nobody_else(
+    open_bench: OpenBench, config: RealtimeConfig | OfflineConfig
+) -> None:
+    follower = Recorder()
+    async with open_bench(config, followers={"rec": follower}) as bench:
+        torn, masked = await open_lane(bench, "torn"), await open_lane(bench, "masked")
+
+        def explode(batch: StepInput) -> None:
+            raise RuntimeError("a layer exploded")
+
+        bench.processor.on_step = explode
+        await torn.push(block(3))
+        with pytest.raises(ConversationBroken, match="a layer exploded"):
+            await torn.drain()
+        bench.processor.on_step = lambda batch: None
+        await masked.push(block(3))
+        await masked.drain()
+        np.testing.assert_array_equal(spoken(bench, "masked"), -frames(3))
+        await bench.manager.call("rec", lambda: None)
+        assert ("close", "torn") in follower.lives
+        assert list(bench.processor.opened) == [masked.slot]
+        fresh = await open_lane(bench, "fresh")
+        assert fresh.slot == torn.slot
+    assert [name for name, _ in bench.broken] == ["torn"]
+
+
+async def test_a_poisoned_slot_ends_alone(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig()) as bench:
+        sick, sound = await open_lane(bench, "sick"), await open_lane(bench, "sound")
+        bench.processor.poisoned.add(sick.slot)
+        await sick.push(block(2))
+        await sound.push(block(2))
+        await sound.drain()
+        with pytest.raises(ConversationBroken, match="no longer finite"):
+            await sick.drain()
+        np.testing.assert_array_equal(spoken(bench, "sound"), -frames(2))
+
+
+async def test_a_fault_can_restart_the_conversation(open_bench: OpenBench) -> None:
+    processor = ScriptedProcessor(delay_frames=1)
+    async with open_bench(OfflineConfig(on_fault="restart"), processor=processor) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(3))
+        await lane.drain()
+        processor.poisoned.add(lane.slot)
+        await lane.push(block(3, seed=1))
+        await lane.drain()
+        valid = [(frame.frame, frame.valid) for frame in bench.frames["ada"]]
+        assert valid == [(0, False), (1, True), (2, True), (4, False), (5, True)]
+        (fault,) = [event for event in bench.reported if isinstance(event, Fault)]
+        assert (fault.frame, fault.restarted) == (4, True)
+        assert bench.broken == []
+
+
+async def test_a_lost_processor_ends_everything_at_once(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig()) as bench:
+        lanes = [await open_lane(bench, name) for name in ("a", "b")]
+
+        def lose(batch: StepInput) -> None:
+            raise ProcessorLost("the CUDA context is gone")
+
+        bench.processor.on_step = lose
+        await lanes[0].push(block(1))
+        with pytest.raises(ConversationBroken, match="CUDA context"):
+            await lanes[0].drain()
+        assert [str(error) for error in bench.lost] == ["the CUDA context is gone"]
+        assert not bench.manager.admit().ok
+        with pytest.raises(ConversationBroken):
+            await lanes[1].push(block(1))
+
+
+async def test_a_full_house_refuses_with_capacity(open_bench: OpenBench) -> None:
+    async with open_bench(RealtimeConfig(), processor=ScriptedProcessor(slots=2)) as bench:
+        first, _second = await open_lane(bench, "a"), await open_lane(bench, "b")
+        with pytest.raises(Full, match="all 2 slots are taken") as refusal:
+            await open_lane(bench, "c")
+        assert refusal.value.capacity == 2
+        await first.close()
+        await open_lane(bench, "c")
+
+
+async def test_overload_refuses_newcomers_and_recovers_by_itself(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    step_s = 0.01
+
+    def take_time(batch: StepInput) -> None:
+        clock.advance(step_s)
+
+    processor = ScriptedProcessor()
+    processor.on_step = take_time
+    async with open_bench(RealtimeConfig(headroom=0.1), processor=processor, clock=clock) as bench:
+        lane = await open_lane(bench)
+        step_s = 0.2
+        await lane.push(block(30))
+        await lane.drain()
+        admission = bench.manager.admit()
+        assert not admission.ok
+        assert admission.load == pytest.approx(2.5)
+        with pytest.raises(Full, match="no time to spare"):
+            await open_lane(bench, "late")
+        assert lane.measures().late_frames == 30
+        step_s = 0.01
+        for _ in range(3):
+            await lane.push(block(50))
+            await lane.drain()
+        assert bench.manager.admit().ok
+        await open_lane(bench, "later")
+
+
+async def test_fewer_slots_are_offered_where_a_full_batch_is_too_slow(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    processor = ScriptedProcessor(slots=16)
+    processor.on_step = lambda batch: clock.advance(0.010 * len(batch.slots))
+    async with open_bench(RealtimeConfig(headroom=0.1), processor=processor, clock=clock) as bench:
+        assert bench.manager.admit().capacity == 7
+        assert "7 of 16 slots are offered" in caplog.text
+        assert processor.opened == {}
+
+
+async def test_a_machine_too_slow_for_one_says_so(open_bench: OpenBench, caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    processor = ScriptedProcessor()
+    processor.on_step = lambda batch: clock.advance(0.5)
+    async with open_bench(RealtimeConfig(), processor=processor, clock=clock) as bench:
+        assert bench.manager.admit().capacity == 1
+    assert "this is not real time" in caplog.text
+
+
+async def test_silence_stands_in_for_missing_input_only_where_asked(open_bench: OpenBench) -> None:
+    for asked, answered in ((False, 1), (True, 3)):
+        clock = ManualClock()
+        async with open_bench(RealtimeConfig(fill_missing=asked), clock=clock) as bench:
+            lane = await open_lane(bench)
+            await lane.push(block(1))
+            await lane.drain()
+            for _ in range(2):
+                clock.advance(0.125)
+                await bench.manager.worker.call(lambda: None)
+                await bench.manager.worker.call(lambda: None)
+                clock.advance(-0.045)
+            assert lane.measures().frames == answered
+            assert lane.measures().filled_frames == answered - 1
+            if asked:
+                assert not bench.frames["ada"][1].heard.any()
+
+
+async def test_measures_are_told_to_observers(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    async with open_bench(RealtimeConfig(measures_interval_s=5), clock=clock) as bench:
+        await open_lane(bench)
+        await asyncio.sleep(0)
+        for _ in range(3):
+            clock.advance(5)
+            while not bench.reported:
+                await asyncio.sleep(0)
+            (event,) = bench.reported
+            bench.reported.clear()
+            assert isinstance(event, Measured)
+            assert event.measures.live == 1
+            assert event.measures.resident_bytes > 1_000_000
+
+
+async def test_managers_that_name_one_worker_take_turns_on_one_thread(open_bench: OpenBench) -> None:
+    threads: dict[str, set[int]] = {"one": set(), "two": set(), "own": set()}
+
+    def processor(name: str) -> ScriptedProcessor:
+        scripted = ScriptedProcessor()
+        scripted.on_step = lambda batch: threads[name].add(threading.get_ident())
+        return scripted
+
+    async with (
+        open_bench(OfflineConfig(), processor=processor("one"), worker="shared") as one,
+        open_bench(OfflineConfig(), processor=processor("two"), worker="shared") as two,
+        open_bench(OfflineConfig(), processor=processor("own")) as own,
+    ):
+        lanes = [await open_lane(bench) for bench in (one, two, own)]
+        await asyncio.gather(*(lane.push(block(20)) for lane in lanes))
+        await asyncio.gather(*(lane.drain() for lane in lanes))
+        for bench in (one, two, own):
+            np.testing.assert_array_equal(spoken(bench, "ada"), -frames(20))
+    assert threads["one"] == threads["two"] != threads["own"]
+    assert all(len(each) == 1 for each in threads.values())
+
+
+async def test_a_cancelled_opening_gives_its_slot_back(open_bench: OpenBench) -> None:
+    follower = Recorder()
+    processor = ScriptedProcessor(slots=1)
+    async with open_bench(OfflineConfig(), processor=processor, followers={"rec": follower}) as bench:
+        for _ in range(3):
+            opening = asyncio.create_task(open_lane(bench))
+            await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        lane = await open_lane(bench)
+        await lane.push(block(1))
+        await lane.drain()
+
+
+async def test_a_closed_lane_says_so(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig()) as bench:
+        lane = await open_lane(bench)
+        await lane.close()
+        await lane.close()
+        with pytest.raises(ConversationClosed):
+            await lane.push(block(1))
+
+
+async def test_no_thread_outlives_its_manager(open_bench: OpenBench) -> None:
+    before = set(threading.enumerate())
+    async with open_bench(OfflineConfig(), followers={"rec": Recorder()}) as bench:
+        await open_lane(bench)
+        assert len(set(threading.enumerate()) - before) >= 2
+    assert {thread for thread in threading.enumerate() if thread.name.startswith("coda-")} <= before
