@@ -1,0 +1,102 @@
+"""Everything in README and docs that can be run, run as a reader would: page by page, in an empty folder.
+
+A block whose first line is ``# file: NAME`` is written to that file. Every other TOML block is a stack that
+``coda check`` must accept; so is every file named ``*stack*.toml``. Every other Python block is a program that must
+end well. Of bash blocks, the lines that begin with ``coda`` are run. Blocks of other languages are not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@attrs.frozen
+class Code:
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        named = re.match(r"# file: (\S+)\n", self.text)
+        return named[1] if named else None
+
+
+def blocks(page: Path) -> list[Code]:
+    text = page.read_text()
+    found = re.finditer(r"^```(toml|python|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [Code(each[1], each[2], text.count("\n", 0, each.start()) + 1) for each in found]
+
+
+class Reader:
+    """Follows one page in a folder of its own."""
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.site = folder / ".site"
+        path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")])
+        self.environment = {**os.environ, "PYTHONPATH": path, "CODA_TOKEN": "secret"}
+
+    def follow(self, code: Code) -> None:
+        if code.file is not None:
+            path = self.folder / code.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code.text)
+            if "stack" not in path.name or path.suffix != ".toml":
+                return
+            self.run(code, "check", str(path))
+        elif code.language == "toml":
+            path = self.folder / "unnamed.toml"
+            path.write_text(code.text)
+            self.run(code, "check", str(path))
+        elif code.language == "python":
+            self.start(code, [sys.executable, "-c", code.text])
+        else:
+            for line in code.text.replace("\\\n", " ").splitlines():
+                self.command(code, line)
+
+    def command(self, code: Code, line: str) -> None:
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["coda"]:
+            self.run(code, *words[1:])
+        elif words[:5] == ["python", "-m", "pip", "install", "-e"] and words[5:] == ["."]:
+            install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(self.site), "."]
+            self.start(code, [sys.executable, "-m", "pip", *install])
+
+    def run(self, code: Code, *arguments: str) -> None:
+        self.start(code, [sys.executable, "-m", "coda_core.cli", *arguments])
+
+    def start(self, code: Code, command: list[str]) -> None:
+        ran = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        place = f"{self.page.name}, the block at line {code.line}"
+        assert ran.returncode == 0, f"{place}: exit {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_is_true(page: Path, tmp_path: Path) -> None:
+    caller = np.sin(np.arange(72_000) * 2 * np.pi * 220 / 24_000).astype(np.float32) * 0.3
+    soundfile.write(tmp_path / "caller.wav", caller, 24_000)
+    reader = Reader(page, tmp_path)
+    for code in blocks(page):
+        reader.follow(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
