@@ -1,1 +1,96 @@
 """The kernel of Coda: plugins, stacks and full-duplex conversations with Moshi."""
+
+from coda_core.audio import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFormat, AudioFrame, Block
+from coda_core.clock import Clock
+from coda_core.config import ResolvedStack, Stack, read_stack
+from coda_core.conversation import Conversation
+from coda_core.errors import (
+    AudioError,
+    CodaError,
+    ComponentConflict,
+    ConfigError,
+    ConversationBroken,
+    ConversationClosed,
+    ConversationError,
+    Full,
+    MissingExtra,
+    ModelError,
+    OutOfMemory,
+    PluginError,
+    ProcessorLost,
+    StoreError,
+    UnknownComponent,
+)
+from coda_core.events import Closed, Event, Failed, Fault, Gap, Opened, Paused, Resumed, UnknownEvent
+from coda_core.hookspecs import hookimpl
+from coda_core.interfaces import (
+    CONTRACT_VERSION,
+    Component,
+    Context,
+    Measured,
+    Measures,
+    Requires,
+    SlotOptions,
+)
+from coda_core.kernel import Kernel
+from coda_core.plugins import Registry, load_plugins
+from coda_core.settings import setting
+from coda_core.subscription import Subscription, SubscriptionOverflow
+from coda_core.text import ExtractedText, Vocabulary
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "FRAME_S",
+    "FRAME_SAMPLES",
+    "SAMPLE_RATE_HZ",
+    "AudioError",
+    "AudioFormat",
+    "AudioFrame",
+    "Block",
+    "Clock",
+    "Closed",
+    "CodaError",
+    "Component",
+    "ComponentConflict",
+    "ConfigError",
+    "Context",
+    "Conversation",
+    "ConversationBroken",
+    "ConversationClosed",
+    "ConversationError",
+    "Event",
+    "ExtractedText",
+    "Failed",
+    "Fault",
+    "Full",
+    "Gap",
+    "Kernel",
+    "Measured",
+    "Measures",
+    "MissingExtra",
+    "ModelError",
+    "Opened",
+    "OutOfMemory",
+    "Paused",
+    "PluginError",
+    "ProcessorLost",
+    "Registry",
+    "Requires",
+    "ResolvedStack",
+    "Resumed",
+    "SlotOptions",
+    "Stack",
+    "StoreError",
+    "Subscription",
+    "SubscriptionOverflow",
+    "UnknownComponent",
+    "UnknownEvent",
+    "Vocabulary",
+    "__version__",
+    "hookimpl",
+    "load_plugins",
+    "read_stack",
+    "setting",
+]
+
+__version__ = "0.1.0"

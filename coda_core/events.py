@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import attrs
-import cattrs
+from cattrs import ClassValidationError
+from cattrs.preconf.json import make_converter
 
 __all__ = [
     "Closed",
@@ -33,7 +34,11 @@ _types: dict[tuple[str, int], type[Event]] = {}
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Base of all events. A subclass names its `type` and `version` and is then known to every store."""
+    """Base of all events. A subclass names its `type` and `version` and is then known to every store.
+
+    Fields must have a form in JSON. A change of a class's fields, other than a new one with a default, asks for a
+    new `version`. Two classes of one type and version are a TypeError.
+    """
 
     type: ClassVar[str] = "event"
     version: ClassVar[int] = 1
@@ -47,9 +52,16 @@ class Event:
     """Wall-clock time, in seconds since 1970-01-01 UTC; given by the kernel."""
 
     def __init_subclass__(cls) -> None:
+        if "type" not in cls.__dict__:
+            return
         # attrs builds a slotted class by making it a second time: the later one is the real one.
-        if "type" in cls.__dict__:
-            _types[cls.type, cls.version] = cls
+        known = _types.setdefault((cls.type, cls.version), cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"event type {cls.type!r}, version {cls.version} is defined twice: by "
+                f"{known.__module__}.{known.__qualname__} and {cls.__module__}.{cls.__qualname__}"
+            )
+        _types[cls.type, cls.version] = cls
 
 
 @attrs.frozen(kw_only=True)
@@ -124,7 +136,7 @@ class Failed(Event):
 
 @attrs.frozen(kw_only=True)
 class UnknownEvent(Event):
-    """An event written by a plugin or a version that is not installed here."""
+    """An event written by a plugin or a version that is not installed here, or whose fields do not fit its type."""
 
     type: ClassVar[str] = "unknown"
     written_type: str = ""
@@ -137,24 +149,45 @@ class UnknownEvent(Event):
         return cls(written_type=written_type, written_version=written_version, fields=dict(fields), **known)
 
 
-_converter = cattrs.Converter(forbid_extra_keys=False)
+_converter = make_converter(forbid_extra_keys=True)
+_readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_escaped = json.JSONEncoder(allow_nan=False)
 
 
 def event_to_json(event: Event) -> str:
-    """Return `event` as one JSON object with ``type`` and ``version`` beside its fields."""
+    """Return `event` as one JSON object with ``type`` and ``version`` beside its fields.
+
+    `event_from_json` gives back an equal event. Raises ValueError or TypeError for a field that has no form in
+    JSON: a number that is not finite, an object of some class.
+    """
     if isinstance(event, UnknownEvent):
-        return json.dumps(
-            {"type": event.written_type, "version": event.written_version, **event.fields}, ensure_ascii=False
-        )
-    fields = _converter.unstructure(event)
-    return json.dumps({"type": event.type, "version": event.version, **fields}, ensure_ascii=False)
+        fields = {"type": event.written_type, "version": event.written_version, **event.fields}
+    else:
+        fields = {"type": event.type, "version": event.version, **_converter.unstructure(event)}
+    text = _readable.encode(fields)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair has no UTF-8 form: only escaped can it be stored and sent.
+        return _escaped.encode(fields)
+    return text
 
 
 def event_from_json(text: str) -> Event:
-    """Return the event that `event_to_json` wrote; `UnknownEvent` where its type or version is not known here."""
+    """Return the event that `event_to_json` wrote; `UnknownEvent` where it is not known here or does not fit.
+
+    Raises ValueError for text that is no event at all.
+    """
     fields = json.loads(text)
-    name, version = fields.pop("type"), fields.pop("version")
+    if not isinstance(fields, dict):
+        raise ValueError("not an event: expected a JSON object")
+    name, version = fields.pop("type", None), fields.pop("version", None)
+    if not isinstance(name, str) or not isinstance(version, int):
+        raise ValueError("not an event: expected a 'type' that is a string and a 'version' that is an integer")
     known = _types.get((name, version))
     if known is None:
         return UnknownEvent.of(name, version, fields)
-    return _converter.structure(fields, known)
+    try:
+        return _converter.structure(fields, known)
+    except ClassValidationError:
+        return UnknownEvent.of(name, version, fields)

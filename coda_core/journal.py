@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import attrs
 
 from coda_core.clock import Clock
-from coda_core.errors import CodaError, StoreError
+from coda_core.errors import StoreError
 from coda_core.events import Event
 
 __all__ = ["Journal"]
@@ -27,7 +27,8 @@ class Journal:
     """Events in, numbers out, and later word that all up to a number are safe. On the event loop.
 
     One batch is on its way to the state manager at a time; what comes meanwhile makes the next batch, so a slow
-    disk makes batches larger and never delays who publishes. A batch that fails is kept and tried again.
+    disk makes batches larger and never delays who publishes. A batch that fails with `StoreError` is kept and
+    tried again; an event that the store refuses by any other exception is given up alone.
     """
 
     def __init__(self, record: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock) -> None:
@@ -85,13 +86,15 @@ class Journal:
             batch = tuple(self._pending)
             try:
                 await self._record(batch)
-            except Exception as error:
+            except StoreError as error:
                 self._failed(error)
                 if self._closing:
                     self.lost += len(self._pending)
                     self._logger.error("%d events could not be stored before the end", len(self._pending))
                     return
                 await self._pause()
+            except Exception as error:
+                await self._sift(batch, error)
             else:
                 self._stored(batch)
 
@@ -119,11 +122,27 @@ class Journal:
                 future.set_result(None)
         self._waiting = still
 
-    def _failed(self, error: Exception) -> None:
+    async def _sift(self, batch: Sequence[Event], error: Exception) -> None:
+        """Store a batch one by one: an event that can never be stored must not hold up all that follow it."""
+        if len(batch) == 1:
+            self._logger.error("an event cannot be stored and is given up: %r", batch[0], exc_info=error)
+            self.lost += 1
+            self._stored(batch)
+            return
+        for event in batch:
+            try:
+                await self._record((event,))
+            except StoreError:
+                return
+            except Exception as each:
+                await self._sift((event,), each)
+            else:
+                self._stored((event,))
+
+    def _failed(self, error: StoreError) -> None:
         if not self._failing:
             self._failing = True
-            unexpected = not isinstance(error, CodaError)
-            self._logger.error("events could not be stored, trying again: %s", error, exc_info=unexpected)
+            self._logger.error("events could not be stored, trying again: %s", error)
         for _, _, future in self._waiting:
             if not future.done():
                 reason = StoreError(f"the conversation's events could not be stored: {error}")

@@ -130,8 +130,11 @@ class Kernel:
         """Open a conversation, and close it on leaving.
 
         `format` is that of the PCM that will be sent: mono float32 at 24 kHz if not given. Raises `Full` at once
-        where there is no room, and `StoreError` where its opening cannot be made durable.
+        where there is no room, `StoreError` where its opening cannot be made durable, and ValueError where
+        `user_id` or `metadata` are not text that can be written as UTF-8.
         """
+        for text in (user_id or "", *(metadata or {}), *(metadata or {}).values()):
+            text.encode()
         conversation = await self._open(format or AudioFormat(), user_id, options or SlotOptions(), metadata or {})
         try:
             yield conversation

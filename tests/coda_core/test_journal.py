@@ -112,7 +112,7 @@ async def test_a_failing_store_is_tried_again_and_nothing_is_lost(caplog: pytest
 
 async def test_closing_does_not_wait_for_a_store_that_will_not_write(caplog: pytest.LogCaptureFixture) -> None:
     disk = Disk()
-    disk.fault = OSError("no such device")
+    disk.fault = StoreError("no such device")
     async with running(disk) as journal:
         journal.add("a", Gap())
         await settle()
@@ -128,3 +128,20 @@ async def test_a_forgotten_conversation_leaves_nothing_behind() -> None:
         await settle()
         assert journal.durable_sequence("a") == 0
     assert disk.stored == [("a", 1)]
+
+
+async def test_an_event_that_can_never_be_stored_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Picky(Disk):
+        async def record(self, events: Sequence[Event]) -> None:
+            if any(event.frame == 13 for event in events):
+                raise ValueError("not a number that JSON knows")
+            await super().record(events)
+
+    disk = Picky()
+    async with running(disk) as journal:
+        for frame in (1, 13, 2, 3):
+            journal.add("a", Gap(frame=frame))
+        await journal.durable("a")
+    assert [event.frame for batch in disk.batches for event in batch] == [1, 2, 3]
+    assert journal.lost == 1
+    assert "given up" in caplog.text
