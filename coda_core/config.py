@@ -150,7 +150,7 @@ class _Reader:
             self.reasons[key] = f"default: {header} names none"
             if name is None:
                 known = listing({one.component.name for one in self._registry.components(kind)})
-                missing = f"is missing; expected the name of a {kind_words(kind)}."
+                missing = f"is missing; expected the name of {kind_words(kind, article=True)}."
                 self.problems.append(Problem(f"{key}.use", missing, f"Installed here: {known}."))
         if name is None:
             return None

@@ -99,7 +99,8 @@ def _check_hooks(manager: pluggy.PluginManager, module: ModuleType, name: str) -
 def _validation_text(manager: pluggy.PluginManager, module: ModuleType, error: pluggy.PluginValidationError) -> str:
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec():
-            return f"there is no hook called {caller.name}. {did_you_mean(caller.name, HOOKS)}".strip().rstrip(".")
+            near = did_you_mean(caller.name, HOOKS)
+            return f"there is no hook called {caller.name}{f' ({near})' if near else ''}"
     return "; ".join(line.strip() for line in str(error).splitlines())
 
 

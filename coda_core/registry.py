@@ -102,7 +102,7 @@ class Registry:
             raise UnknownComponent(self._unknown(kind, name))
         if len(same) > 1:
             raise ComponentConflict(
-                f'several plugins offer a {kind_words(kind)} called "{name}": '
+                f'several plugins offer {kind_words(kind, article=True)} called "{name}": '
                 f"{' and '.join(str(one.plugin) for one in same)}. "
                 f'Disable all but one of them, as in disabled_plugins = ["{same[-1].plugin.name}"] under [stack].'
             )
@@ -135,7 +135,7 @@ class Registry:
         known = [one.component.name for one in self.components(kind)]
         others = [one for one in self.registered if one.component.name == name]
         parts = [f'there is no {kind_words(kind)} called "{name}".']
-        parts += [f'"{name}" is a {kind_words(one.kind)} (table [{one.kind}]).' for one in others]
+        parts += [f'"{name}" is {kind_words(one.kind, article=True)} (table [{one.kind}]).' for one in others]
         parts += [did_you_mean(name, known), f"Installed here: {listing(set(known))}.", self._not_loaded()]
         return " ".join(part for part in parts if part)
 
@@ -144,7 +144,7 @@ class Registry:
         if isinstance(config, type):
             what = f"{config.__name__} is a class; expected an instance, as in {config.__name__}(...)."
         else:
-            what = f"{type_words(config)} is not the config of a {kind_words(kind)}."
+            what = f"{type_words(config)} is not the config of {kind_words(kind, article=True)}."
         others = [one for one in self.registered if one.component.config is type(config)]
         parts = [what]
         parts += [f'It is that of the {kind_words(one.kind)} "{one.component.name}".' for one in others]
@@ -159,9 +159,10 @@ class Registry:
         return " ".join(parts)
 
 
-def kind_words(kind: Kind) -> str:
-    """Return a kind for the middle of a sentence."""
-    return kind.replace("_", " ")
+def kind_words(kind: Kind, *, article: bool = False) -> str:
+    """Return a kind for the middle of a sentence, as in ``audio source`` or ``an audio source``."""
+    words = kind.replace("_", " ")
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}" if article else words
 
 
 def missing_modules(requires: Requires | None) -> tuple[str, ...]:

@@ -58,6 +58,10 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _absolute(folder: str | Path) -> Path:
+    return Path(folder).absolute()
+
+
 @attrs.frozen(kw_only=True)
 class Stack(StackSettings):
     """Which components to use: a config object for each, None for the default.
@@ -72,8 +76,8 @@ class Stack(StackSettings):
     state_manager: object | None = None
     state_store: object | None = None
     transport: tuple[object, ...] = attrs.field(default=(), converter=_listed)
-    base_dir: Path = attrs.field(factory=Path.cwd)
-    """Folder that relative paths are taken from."""
+    base_dir: Path = attrs.field(factory=Path.cwd, converter=_absolute)
+    """Folder that relative paths are taken from; the working folder when the stack was made, if left out."""
     source: str = attrs.field(default="stack", eq=False)
     """Where the stack was written, for messages."""
     reasons: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)

@@ -51,7 +51,8 @@ class Structurer:
     def structure(self, value: object, type_: type[T], key: str, owner: str = "") -> tuple[T | None, list[Problem]]:
         """Return `value` as `type_`, or None with every problem in it.
 
-        `key` is where it stands in its stack, `owner` what it configures, as in ``the transport "file"``. An instance of `type_` is checked like a table of its fields.
+        `key` is where it stands in its stack, `owner` what it configures, as in ``the transport "file"``. An
+        instance of `type_` is checked like a table of its fields.
         """
         try:
             return self._converter.structure(value, type_), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from coda_core.audio import AudioFormat, Block, to_float32
 
 __all__ = ["Framer"]
+
+_NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 class Framer:
@@ -27,13 +30,13 @@ class Framer:
         self._frame = frame_samples
         self._format: AudioFormat | None = None
         self._resampler: Any = None
-        self._rest: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._rest = _NOTHING
         self.nan_samples = 0
 
     def push(self, block: Block) -> Iterator[NDArray[np.float32]]:
         """Yield the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
         samples = self._mono(block)
-        late = self._change_to(block.format)
+        late = self._change_to(block.format) if block.format != self._format else _NOTHING
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         return self._cut(np.concatenate((self._rest, late, samples)))
@@ -46,7 +49,8 @@ class Framer:
 
     def _mono(self, block: Block) -> NDArray[np.float32]:
         samples = to_float32(block.pcm, block.format)
-        if not np.isfinite(samples).all():
+        # One sum tells of all samples: it is finite only where each of them is (or far too loud to be audio).
+        if not math.isfinite(np.vdot(samples, samples)):
             bad = ~np.isfinite(samples)
             self.nan_samples += int(bad.sum())
             samples = np.where(bad, np.float32(0), samples)
@@ -54,17 +58,16 @@ class Framer:
 
     def _change_to(self, format: AudioFormat | None) -> NDArray[np.float32]:
         """Set up for another format; return what the resampler of the one before still held."""
-        late = np.zeros(0, np.float32)
-        if format != self._format:
-            if self._resampler is not None:
-                late = self._resampler.resample_chunk(late, last=True)
+        late = _NOTHING
+        if self._resampler is not None:
+            late = self._resampler.resample_chunk(_NOTHING, last=True)
             self._resampler = None
-            if format is not None and format.sample_rate_hz != self._rate:
-                self._resampler = soxr.ResampleStream(format.sample_rate_hz, self._rate, 1, dtype="float32")
-            self._format = format
+        if format is not None and format.sample_rate_hz != self._rate:
+            self._resampler = soxr.ResampleStream(format.sample_rate_hz, self._rate, 1, dtype="float32")
+        self._format = format
         return late
 
     def _cut(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         whole = len(samples) - len(samples) % self._frame
-        self._rest = samples[whole:].copy()
+        self._rest = samples[whole:].copy() if whole < len(samples) else _NOTHING
         return iter(samples[:whole].reshape(-1, self._frame))

@@ -41,7 +41,7 @@ class HistogramBank:
 
     def merge(self, row: int, seconds: NDArray[np.float64]) -> None:
         """Add all of `seconds` ``[n]`` to one row."""
-        np.add.at(self._counts[row], _buckets(seconds), 1)
+        self._counts[row] += np.bincount(_buckets(seconds), minlength=_BUCKETS)
         self._sums[row] += seconds.sum()
         self._maxima[row] = max(self._maxima[row], float(seconds.max(initial=0.0)))
 

@@ -118,7 +118,8 @@ class StreamLane:
                 if fits:
                     self.queue.append(Queued(frame, self._manager.clock.now()))
                     self.unanswered += 1
-                    condition.notify()
+                    if len(self.queue) == 1 and self._manager.wants_to_know():
+                        condition.notify()
             if not fits and policy.overflow == "disconnect":
                 message = f"more than {policy.buffer_frames} frames of input waited for the model"
                 await self._manager.break_lane(self, message)

@@ -157,6 +157,10 @@ class Streaming:
             end_to_end_s=end_to_end,
         )
 
+    def wants_to_know(self) -> bool:
+        """Return whether the worker should look again at what is ready; with its condition held."""
+        return self._pipeline.worth_waking()
+
     async def close_lane(self, lane: StreamLane) -> None:
         """Free the slot, then flush the followers and deliver what they still held."""
         await self.worker.call(lambda: self._pipeline.close(lane))

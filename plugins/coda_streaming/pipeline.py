@@ -94,6 +94,21 @@ class Pipeline:
         if not self._dead:
             self.processor.close(lane.slot)
 
+    def worth_waking(self) -> bool:
+        """Return whether a first frame in some lane's queue changes when the next step starts.
+
+        With the condition held. It does where nothing was ready before, and where everybody is ready now; in
+        between the worker would only wake, look and wait for the same moment again.
+        """
+        ready = waiting = 0
+        for lane in self.lanes.values():
+            if not lane.paused:
+                if lane.queue:
+                    ready += 1
+                else:
+                    waiting += 1
+        return ready <= 1 or not waiting
+
     # Called by the worker
 
     def due(self) -> float | None:
@@ -118,7 +133,7 @@ class Pipeline:
         if not lanes:
             return
         slots = np.array([lane.slot for lane in lanes], np.int64)
-        heard = np.stack([each.pcm for each in queued])
+        heard = np.concatenate([each.pcm for each in queued]).reshape(len(queued), -1)
         heard.flags.writeable = False
         heard_dbfs = levels_dbfs(heard)
         caller = self._caller.update(slots, heard_dbfs)

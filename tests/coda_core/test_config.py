@@ -188,7 +188,7 @@ use = "${MANAGER}"
         'procesor: there is no such table. Did you mean "processor"?',
         f"zzz: there is no such table. {tables}",
         'processor.use: there is no processor called "moshy". Did you mean "moshi"? Installed here: echo, moshi.',
-        "audio_source.use: is missing; expected the name of a audio source. Installed here: tone.",
+        "audio_source.use: is missing; expected the name of an audio source. Installed here: tone.",
         'monologue_extractor.0.use: there is no monologue extractor called "websocket". '
         '"websocket" is a transport (table [transport]). Installed here: inner-monologue, phrases.',
         'state_manager.use: found 3 (an integer); expected a string. Write it in quotes: "3".',

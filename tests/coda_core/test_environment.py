@@ -57,5 +57,5 @@ def test_a_toml_value(text: str, value: object) -> None:
 
 @pytest.mark.parametrize("text", ["", "tiny", "True", "08", "1\nother = 2", "1\n[table]", "a = 1"])
 def test_what_is_not_one_toml_value(text: str) -> None:
-    with pytest.raises(ValueError, match="^"):
+    with pytest.raises(ValueError, match=r"\(at |more than one value"):
         toml_value(text)

@@ -66,8 +66,7 @@ def reason_of(module: object) -> str:
     [
         (
             None,
-            "it does not say which contract it was written for; wrong needs a line "
-            f"CODA_CONTRACT = {CONTRACT_VERSION}",
+            f"it does not say which contract it was written for; wrong needs a line CODA_CONTRACT = {CONTRACT_VERSION}",
         ),
         ("1", f"its CODA_CONTRACT is a string; expected the integer {CONTRACT_VERSION}"),
         (True, f"its CODA_CONTRACT is a boolean; expected the integer {CONTRACT_VERSION}"),
@@ -91,18 +90,22 @@ def test_an_entry_point_that_is_no_module() -> None:
     assert reason_of(NoAttrs()) == "its entry point leads to a NoAttrs; expected a module"
 
 
+def _nothing() -> list[Any]:
+    return []
+
+
 def test_a_misspelt_hook(kit: Kit) -> None:
-    module = kit.module_with("wrong", {"coda_register_procesors": lambda: []})
+    module = kit.module_with("wrong", {"coda_register_procesors": _nothing})
     assert reason_of(module) == (
-        'there is no hook called coda_register_procesors. Did you mean "coda_register_processors"?'
+        'there is no hook called coda_register_procesors (Did you mean "coda_register_processors"?)'
     )
-    far = kit.module_with("wrong", {"zzz": lambda: []})
+    far = kit.module_with("wrong", {"zzz": _nothing})
     assert reason_of(far) == "there is no hook called zzz"
 
 
 def test_a_hook_that_is_not_marked(kit: Kit) -> None:
     module = kit.module_with("wrong", {})
-    vars(module)[PROCESSORS] = lambda: []
+    vars(module)[PROCESSORS] = make_nothing
     assert reason_of(module) == f"{PROCESSORS} is not marked with @hookimpl, so it would never be called"
 
 
@@ -138,7 +141,10 @@ def test_a_wrapper(kit: Kit) -> None:
 
     module = kit.module_with("wrong", {})
     vars(module)[PROCESSORS] = hookimpl(wrapper=True)(wrapping)
-    assert reason_of(module) == f"{PROCESSORS} is a wrapper; hooks are called plugin by plugin and there is nothing to wrap"
+    assert (
+        reason_of(module)
+        == f"{PROCESSORS} is a wrapper; hooks are called plugin by plugin and there is nothing to wrap"
+    )
 
 
 def _raises() -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def test_an_empty_registry() -> None:
 def test_a_config_class_that_nobody_registered(kit: Kit) -> None:
     known = "Known here: EchoConfig (echo), ModelConfig (moshi)."
     with pytest.raises(UnknownComponent) as raised:
-        kit.registry.for_config("processor", kit.adapter(path="x"))
+        kit.registry.for_config("processor", kit.adapter(path=Path("x")))
     assert str(raised.value) == f"an AdapterConfig is not the config of a processor. {known}"
     with pytest.raises(UnknownComponent) as raised:
         kit.registry.for_config("processor", kit.socket())

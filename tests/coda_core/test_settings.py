@@ -40,7 +40,7 @@ def test_what_was_declared_is_found_again() -> None:
     ],
 )
 def test_bounds_hold_from_python_too(values: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match="^") as raised:
+    with pytest.raises(ValueError, match=message.split(":")[0]) as raised:
         Config(**values)  # type: ignore[arg-type]
     assert str(raised.value) == message
 

@@ -9,8 +9,10 @@ import pytest
 
 from coda_core.config import Stack, resolve
 from coda_core.errors import ConfigError
-from coda_core.interfaces import Requires
+from coda_core.interfaces import KINDS, Requires
+from coda_core.plugins import load_plugins
 from coda_core.registry import Registry
+from coda_core.stack import StackSettings, default_name
 
 if TYPE_CHECKING:
     from tests.coda_core.conftest import Kit
@@ -45,10 +47,10 @@ def test_a_full_stack(kit: Kit) -> None:
         name="desk",
         audio_source=kit.tone(440.0),
         processor=echo,
-        monologue_extractor=[kit.phrases(), kit.words(), kit.phrases()],  # type: ignore[arg-type]
+        monologue_extractor=[kit.phrases(), kit.words(), kit.phrases()],
         streaming_manager=kit.live(7),
         state_store=kit.memory(),
-        transport=[kit.socket(1), kit.socket(2), kit.folder(path=Path("/x")), kit.socket(3)],  # type: ignore[arg-type]
+        transport=[kit.socket(1), kit.socket(2), kit.folder(path=Path("/x")), kit.socket(3)],
     )
     assert [(label, why) for _, label, why in chosen(kit, stack)] == [
         ("tone", "given to Stack"),
@@ -102,16 +104,26 @@ def test_relative_paths_lie_below_the_stacks_folder(kit: Kit) -> None:
     assert resolved.transports[0].config == kit.folder(Path("/stacks/a.wav"), Path("/b.wav"))
 
 
+def test_the_folder_is_fixed_when_the_stack_is_made(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stack, below = Stack(state_store=kit.disk()), Stack(state_store=kit.disk(), base_dir="below")
+    monkeypatch.chdir("/")
+    assert resolve(stack, kit.registry).state_store.config.path == tmp_path / "conversations.db"
+    assert resolve(below, kit.registry).state_store.config.path == tmp_path / "below/conversations.db"
+
+
 def test_everything_that_is_wrong_is_reported_at_once(kit: Kit) -> None:
+    tone: dict[str, Any] = {"frequency_hz": "high"}
+    socket: dict[str, Any] = {"port": "80"}
+    own: dict[str, Any] = {"name": 3, "streaming_enabled": "false"}
     stack = Stack(
-        name=3,  # type: ignore[arg-type]
-        streaming_enabled="false",  # type: ignore[arg-type]
-        audio_source=kit.tone("high"),
+        audio_source=kit.tone(**tone),
         processor=kit.model,
         state_store=kit.socket(),
         state_manager=object(),
-        monologue_extractor=kit.words(),  # type: ignore[arg-type]
-        transport=(kit.socket("80"), None),
+        monologue_extractor=kit.words(),
+        transport=(kit.socket(**socket), None),
+        **own,
     )
     assert problems_of(stack, kit.registry) == [
         'stack.name: found 3 (an integer); expected a string. Write it in quotes: "3".',
@@ -158,7 +170,8 @@ def test_a_component_whose_extra_is_missing(kit: Kit) -> None:
     )
     registry = _with_processor(kit, component)
     assert problems_of(Stack(), registry) == [message]
-    assert problems_of(Stack(processor=kit.echo(delay_frames="2")), registry) == [
+    wrong: dict[str, Any] = {"delay_frames": "2"}
+    assert problems_of(Stack(processor=kit.echo(**wrong)), registry) == [
         message,
         'processor.delay_frames: found "2" (a string); expected an integer, at least 0. Write it without quotes: 2.',
     ]
@@ -178,6 +191,15 @@ def test_a_component_of_a_plugin_that_the_stack_disables(kit: Kit) -> None:
         'processor: "moshi" belongs to the plugin "kit" of coda-test 1.0, which this stack disables.'
     )
     assert len(problems) == 4
+
+
+def test_every_default_is_among_the_plugins_that_ship() -> None:
+    registry = load_plugins(environ={})
+    for streaming in (True, False):
+        names = {kind: default_name(kind, StackSettings(streaming_enabled=streaming)) for kind in KINDS}
+        assert [kind for kind, name in names.items() if name is None] == ["audio_source", "transport"]
+        found = [registry.get(kind, name) for kind, name in names.items() if name is not None]
+        assert {one.plugin.distribution for one in found} == {"coda-core"}
 
 
 def test_stacks_are_equal_where_they_say_the_same(kit: Kit) -> None:

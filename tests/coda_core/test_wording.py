@@ -28,7 +28,7 @@ from coda_core.wording import did_you_mean, found, listing, one_line, shown, typ
 )
 def test_what_was_found(value: object, text: str) -> None:
     assert found(value) == text
-    assert text.endswith(type_words(value)) or text.endswith(f"({type_words(value)})")
+    assert text.endswith((type_words(value), f"({type_words(value)})"))
 
 
 def test_shown_is_toml() -> None:

@@ -1,0 +1,48 @@
+"""The loop that the benchmarks compare with: the `moshi` package alone, as its reference server uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from moshi.models import LMGen, loaders
+from numpy.typing import NDArray
+
+__all__ = ["BareLoop"]
+
+
+class BareLoop:
+    """Stock Mimi and `LMGen` on a checkpoint folder, greedy, for a batch of callers that all step together."""
+
+    def __init__(self, folder: Path, batch: int) -> None:
+        names = json.loads((folder / "config.json").read_text())
+        info = loaders.CheckpointInfo.from_hf_repo(
+            folder.name,
+            config_path=folder / "config.json",
+            moshi_weights=folder / names["moshi_name"],
+            mimi_weights=folder / names["mimi_name"],
+            mimi_config_path=folder / names["mimi_config_name"],
+            tokenizer=folder / names["tokenizer_name"],
+        )
+        self._mimi = info.get_mimi(device="cpu")
+        self._generator = LMGen(info.get_moshi(device="cpu", dtype=torch.float32), use_sampling=False)
+        self._mimi.streaming_forever(batch)
+        self._generator.streaming_forever(batch)
+
+    @torch.no_grad()
+    def run(self, pcm: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Step frames ``[batch, steps, 1920]`` from a fresh start; return text tokens ``[batch, steps - 1]``."""
+        self._mimi.reset_streaming()
+        self._generator.reset_streaming()
+        text = []
+        for step in range(pcm.shape[1]):
+            codes = self._mimi.encode(torch.from_numpy(pcm[:, step, None]))
+            if step == 0:
+                self._mimi.reset_streaming()
+            tokens = self._generator.step(codes)
+            if tokens is not None:
+                self._mimi.decode(tokens[:, 1:]).numpy()
+                text.append(tokens[:, 0, 0].numpy())
+        return np.stack(text, axis=1)

@@ -1,0 +1,86 @@
+"""What the framework adds to the bare `moshi` loop: the `offline` manager in a kernel against stock `LMGen`.
+
+Both step the same checkpoint with the same noise, greedily, at the same batch size, in turns within one process. The
+bare loop does what the reference server does for a frame: encode, step, decode. A round's figure is its wall time
+divided by its steps; the ratio is the median over rounds of framework over bare loop.
+
+    python tests/bench/overhead.py --json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+import numpy as np
+from bare_loop import BareLoop
+from numpy.typing import NDArray
+from reporting import Result, arguments, report
+
+from coda_core import Conversation, Kernel, Stack
+from coda_core.paths import cache_dir
+from coda_moshi.config import MoshiConfig
+from coda_moshi.tiny import tiny_checkpoint
+from coda_streaming.config import OfflineConfig
+
+
+async def framework(conversations: list[Conversation], pcm: NDArray[np.float32]) -> float:
+    """Send every caller's frames one by one; return the seconds until all are answered."""
+
+    async def talk(conversation: Conversation, frames: NDArray[np.float32]) -> None:
+        for frame in frames:
+            await conversation.send(frame)
+        await conversation.drain()
+
+    start = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for conversation, frames in zip(conversations, pcm, strict=True):
+            tasks.create_task(talk(conversation, frames))
+    return time.perf_counter() - start
+
+
+async def compare(batch: int, steps: int, rounds: int) -> list[Result]:
+    """Return the figures of one batch size."""
+    folder = tiny_checkpoint(cache_dir())
+    bare = BareLoop(folder, batch)
+    pcm = np.random.default_rng(0).uniform(-0.3, 0.3, (batch, steps, 1_920)).astype(np.float32)
+    stack = Stack(
+        processor=MoshiConfig(model_path=str(folder), conversations=batch, greedy=True),
+        streaming_manager=OfflineConfig(),
+    )
+    ours: list[float] = []
+    theirs: list[float] = []
+    async with Kernel(stack) as kernel:
+        openings = [kernel.open_conversation() for _ in range(batch)]
+        conversations = [await opening.__aenter__() for opening in openings]
+        for number in range(rounds + 1):
+            start = time.perf_counter()
+            bare.run(pcm)
+            bare_s = time.perf_counter() - start
+            framework_s = await framework(conversations, pcm)
+            if number:  # the first round warms up
+                theirs.append(bare_s / steps * 1000)
+                ours.append(framework_s / steps * 1000)
+        for opening in openings:
+            await opening.__aexit__(None, None, None)
+    ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+    case = f"B={batch}"
+    return [
+        Result(case=case, metric="step", unit="ms", value=statistics.median(ours), baseline=statistics.median(theirs)),
+        Result(case=case, metric="median ratio of rounds", unit="", value=ratio, baseline=1.0),
+    ]
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], help="batch sizes")
+    parser.add_argument("--steps", type=int, default=40, help="steps in a round")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each, in turn")
+    options = parser.parse_args()
+    results = [result for batch in options.batch for result in asyncio.run(compare(batch, options.steps, options.rounds))]
+    report("overhead", results, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()
