@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 import attrs
-import numpy as np
 
 from coda_core.errors import AudioError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
@@ -105,6 +105,8 @@ def to_float32(pcm: NDArray[np.float32] | NDArray[np.int16] | bytes, format: Aud
     Raises `AudioError` where the data does not match `format`. Values are not clipped and NaN is kept: who cuts
     frames decides what becomes of it.
     """
+    import numpy as np
+
     if isinstance(pcm, (bytes, bytearray, memoryview)):
         width = 4 if format.sample_type == "float32" else 2
         if len(pcm) % (width * format.channels):

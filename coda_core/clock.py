@@ -6,12 +6,13 @@ Components ask their `Context.clock` and nothing else, so that tests move time b
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
+
+if TYPE_CHECKING:
+    import threading
 
 __all__ = ["Clock", "SystemClock"]
 
@@ -46,6 +47,8 @@ class SystemClock:
         return time.time()
 
     async def sleep_until(self, when: float) -> None:
+        import asyncio
+
         await asyncio.sleep(max(0.0, when - self.now()))
 
     def wait(self, condition: threading.Condition, until: float | None) -> None:

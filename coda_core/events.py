@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
-from cattrs import ClassValidationError
-from cattrs.preconf.json import make_converter
+
+if TYPE_CHECKING:
+    from cattrs.preconf.json import JsonConverter
 
 __all__ = [
     "Closed",
@@ -149,9 +151,15 @@ class UnknownEvent(Event):
         return cls(written_type=written_type, written_version=written_version, fields=dict(fields), **known)
 
 
-_converter = make_converter(forbid_extra_keys=True)
 _readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _escaped = json.JSONEncoder(allow_nan=False)
+
+
+@cache
+def _converter() -> JsonConverter:
+    from cattrs.preconf.json import make_converter
+
+    return make_converter(forbid_extra_keys=True)
 
 
 def event_to_json(event: Event) -> str:
@@ -163,7 +171,7 @@ def event_to_json(event: Event) -> str:
     if isinstance(event, UnknownEvent):
         fields = {"type": event.written_type, "version": event.written_version, **event.fields}
     else:
-        fields = {"type": event.type, "version": event.version, **_converter.unstructure(event)}
+        fields = {"type": event.type, "version": event.version, **_converter().unstructure(event)}
     text = _readable.encode(fields)
     try:
         text.encode()
@@ -178,6 +186,8 @@ def event_from_json(text: str) -> Event:
 
     Raises ValueError for text that is no event at all.
     """
+    from cattrs import ClassValidationError
+
     fields = json.loads(text)
     if not isinstance(fields, dict):
         raise ValueError("not an event: expected a JSON object")
@@ -188,6 +198,6 @@ def event_from_json(text: str) -> Event:
     if known is None:
         return UnknownEvent.of(name, version, fields)
     try:
-        return _converter.structure(fields, known)
+        return _converter().structure(fields, known)
     except ClassValidationError:
         return UnknownEvent.of(name, version, fields)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from coda_core.environment import MissingVariable, toml_value
 from coda_core.errors import CodaError, Problem
@@ -39,6 +38,8 @@ def problems_in(error: Exception, key: str, field: Field | None = None, owner: s
 
     `owner` is what the table belongs to, as in ``the transport "file"``.
     """
+    from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
     match error:
         case ClassValidationError():
             of_fields, of_class = error.group_exceptions()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from coda_core.clock import Clock
 from coda_core.errors import CodaError
@@ -35,11 +33,18 @@ async def serve(
                 tasks.create_task(_carry(kernel, transport, ready))
                 for transport, ready in zip(transports, attached, strict=True)
             ]
+            feeding = None
             if source is not None:
                 paced = realtime and not source.live
-                running.append(tasks.create_task(_feed(kernel, source, attached, clock if paced else None)))
-            if running:
-                await asyncio.wait(running)
+                feeding = tasks.create_task(_feed(kernel, source, attached, clock if paced else None))
+                running.append(feeding)
+            try:
+                if running:
+                    await asyncio.wait(running)
+            except asyncio.CancelledError:
+                if feeding is not None:
+                    await _break_off(kernel, feeding)
+                raise
             watch.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from None
@@ -67,11 +72,19 @@ async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.
     await conversation.close()
 
 
+async def _break_off(kernel: Kernel, feeding: asyncio.Task[None]) -> None:
+    """End the local conversation while its transports still run, so that they get its last frame."""
+    feeding.cancel()
+    await asyncio.wait([feeding])
+    with suppress(CodaError):
+        await (await kernel.local()).close("shutdown")
+
+
 def _samples(block: Block) -> int:
-    if isinstance(block.pcm, np.ndarray):
-        return block.pcm.shape[0]
-    width = 4 if block.format.sample_type == "float32" else 2
-    return len(block.pcm) // (width * block.format.channels)
+    if isinstance(block.pcm, (bytes, bytearray, memoryview)):
+        width = 4 if block.format.sample_type == "float32" else 2
+        return len(block.pcm) // (width * block.format.channels)
+    return block.pcm.shape[0]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

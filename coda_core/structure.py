@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_structure_fn, override
 
 from coda_core.environment import interpolate, lookup, toml_value, whole_variable
 from coda_core.errors import Problem
@@ -37,6 +35,8 @@ class Structurer:
     """
 
     def __init__(self, *, base_dir: Path, environ: Mapping[str, str] | None = None) -> None:
+        import cattrs
+
         self._base_dir = base_dir
         self._environ = environ
         self._converter = cattrs.Converter(forbid_extra_keys=True)
@@ -60,6 +60,8 @@ class Structurer:
             return None, list(problems_in(error, key, owner=owner))
 
     def _class_hook(self, cls: type) -> Callable[[Any, Any], Any]:
+        from cattrs.gen import make_dict_structure_fn, override
+
         fields = fields_of(cls)
         hooks: dict[str, Any] = {field.name: override(struct_hook=self._field_hook(field)) for field in fields}
         read: Any = make_dict_structure_fn(cls, self._converter, _cattrs_use_linecache=False, **hooks)

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.settings_tables import PAGE, with_tables
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -100,3 +102,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_tables_of_settings_are_those_of_the_code() -> None:
+    page = PAGE.read_text()
+    assert page == with_tables(page), "run: python tests/settings_tables.py"

@@ -9,28 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import attrs
 import numpy as np
 
 from coda_core.audio import FRAME_SAMPLES
 from coda_core.clock import Clock
 from coda_core.interfaces import Context, ProcessorInfo, SlotOptions, StepInput, StepOutput
-from coda_core.settings import setting
 from coda_core.text import Vocabulary
+from coda_moshi.config import EchoConfig
 
-__all__ = ["Echo", "EchoConfig", "open_echo"]
+__all__ = ["Echo", "open_echo"]
 
 _WORDLESS: Final = Vocabulary(pieces=(b"", b""), word_starts=frozenset(), padding=1, end_of_padding=0)
-
-
-@attrs.frozen
-class EchoConfig:
-    """Settings of the processor `echo`."""
-
-    delay_frames: int = setting(
-        1, help="how much later the caller is heard again, in frames of 80 ms", minimum=0, maximum=125
-    )
-    conversations: int = setting(8, help="how many conversations can be live at once", minimum=1, maximum=1024)
 
 
 class Echo:

@@ -6,42 +6,15 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
-
-import attrs
 
 from coda_core.errors import ConversationClosed
 from coda_core.interfaces import Context, ProcessorInfo, StepRecord
-from coda_core.settings import setting
 from coda_core.text import ExtractedText
+from coda_moshi.config import InnerMonologueConfig
 from coda_moshi.phrases import PhraseBuilder, joined_text
 from coda_moshi.words import Word, WordAssembler, combined_confidence
 
-__all__ = ["InnerMonologue", "InnerMonologueConfig", "open_inner_monologue"]
-
-
-@attrs.frozen
-class InnerMonologueConfig:
-    """Settings of the extractor `inner-monologue`."""
-
-    mode: Literal["continuous", "buffered", "on-demand"] = setting(
-        "continuous",
-        help="continuous delivers words, buffered delivers phrases, on-demand delivers nothing until it is asked",
-    )
-    confidence_threshold: float = setting(
-        0.0, help="text with a confidence below this is withheld, and counted in the log", minimum=0.0, maximum=1.0
-    )
-    retention_seconds: float = setting(300.0, help="how long text can be asked for, in seconds", minimum=0.0)
-    retention_words: int = setting(
-        2000, help="how many words (phrases when buffered) can be asked for at most", minimum=0, maximum=1_000_000
-    )
-    settle_frames: int = setting(
-        3, help="frames of 80 ms without text after which a word is complete", minimum=1, maximum=25
-    )
-    pause_seconds: float = setting(
-        1.0, help="buffered: time without a new piece of text that ends a phrase", minimum=0.08, maximum=60.0
-    )
-    phrase_words: int = setting(40, help="buffered: words in a phrase at most", minimum=1, maximum=1000)
+__all__ = ["InnerMonologue", "open_inner_monologue"]
 
 
 class InnerMonologue:

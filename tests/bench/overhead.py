@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps in a round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each, in turn")
     options = parser.parse_args()
-    results = [result for batch in options.batch for result in asyncio.run(compare(batch, options.steps, options.rounds))]
+    results = [
+        result for batch in options.batch for result in asyncio.run(compare(batch, options.steps, options.rounds))
+    ]
     report("overhead", results, as_json=options.json)
 
 

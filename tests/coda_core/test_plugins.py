@@ -212,8 +212,10 @@ assert not any(name.startswith("coda_") and not name.startswith("coda_core") for
 from coda_core.plugins import load_plugins
 registry = load_plugins(environ={})
 assert registry.broken == (), [str(one) + one.reason for one in registry.broken]
-heavy = {"torch", "moshi", "sounddevice", "sentencepiece", "safetensors", "huggingface_hub", "soundfile", "soxr"}
-print(sorted(heavy & set(sys.modules)))
+models = {"torch", "moshi", "sentencepiece", "safetensors", "huggingface_hub"}
+audio = {"sounddevice", "soundfile", "soxr"}
+for_a_running_kernel = {"numpy", "cattrs", "asyncio", "sqlite3"}
+print(sorted((models | audio | for_a_running_kernel) & set(sys.modules)))
 print(sorted((plugin.name, plugin.distribution) for plugin in registry.plugins if plugin.distribution == "coda-core"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

@@ -23,9 +23,7 @@ async def rest(subscription: Subscription[Any]) -> list[int]:
     return [item.frame if isinstance(item, AudioFrame) else -1 async for item in subscription]
 
 
-@pytest.mark.parametrize(
-    ("overflow", "expected"), [("drop-oldest", [-1, 3, 4, -1]), ("drop-newest", [0, -1, 1, -1])]
-)
+@pytest.mark.parametrize(("overflow", "expected"), [("drop-oldest", [-1, 3, 4, -1]), ("drop-newest", [0, -1, 1, -1])])
 async def test_overflow_drops_audio_and_never_events(overflow: Overflow, expected: list[int]) -> None:
     subscription: Subscription[Any] = Subscription((), size=2, overflow=overflow)
     subscription.put(frame(0))

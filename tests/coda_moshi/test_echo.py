@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from coda_core.fields import fields_of
 from coda_core.interfaces import Context, Processor, SlotOptions, StepInput
 from coda_core.testing import ManualClock
-from coda_moshi.echo import Echo, EchoConfig, open_echo
+from coda_moshi.config import EchoConfig
+from coda_moshi.echo import Echo, open_echo
 
 
 def _echo(conversations: int = 4, delay_frames: int = 1) -> Echo:

@@ -17,7 +17,8 @@ from coda_core.fields import fields_of
 from coda_core.interfaces import Context, MonologueExtractor, ProcessorInfo, StepRecord
 from coda_core.testing import ManualClock
 from coda_core.text import ExtractedText, Vocabulary
-from coda_moshi.inner_monologue import InnerMonologue, InnerMonologueConfig, open_inner_monologue
+from coda_moshi.config import InnerMonologueConfig
+from coda_moshi.inner_monologue import InnerMonologue, open_inner_monologue
 
 _EPAD, _PAD, _I, _AM, _FINE, _STOP, _OH, _E2, _99 = 0, 3, 4, 5, 6, 7, 8, 9, 10
 _VOCABULARY = Vocabulary(

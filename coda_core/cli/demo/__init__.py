@@ -1,0 +1,5 @@
+"""``coda demo``."""
+
+from coda_core.cli.demo.entry import command
+
+__all__ = ["command"]

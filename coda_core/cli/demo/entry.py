@@ -1,0 +1,74 @@
+"""``coda demo``: a recording goes through Moshi, and what comes out lies in a folder."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from coda_core.cli.options import json_option, verbose_option
+from coda_core.cli.terminal import Terminal
+
+__all__ = ["command"]
+
+
+@click.command("demo")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="coda-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for what comes out; made where it is missing.",
+)
+@click.option(
+    "--input",
+    "recording",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A recording of yours: WAV, FLAC, OGG or MP3.",
+)
+@click.option(
+    "--stack",
+    "stack_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A stack of yours, for all but its audio source, transports and store: these are the demo's.",
+)
+@json_option
+@verbose_option
+@click.pass_obj
+def command(terminal: Terminal, output: Path, recording: Path | None, stack_path: Path | None, as_json: bool) -> None:
+    """Let Moshi answer a recording; write its voice, a transcript and the conversation's database.
+
+    Without options, eleven seconds of synthesised speech go through the checkpoint "tiny": Moshi's architecture with
+    random weights, made on this machine. It makes noise and nonsense words, and shows that everything works.
+    """
+    from coda_core.cli.demo.files import DemoFiles
+    from coda_core.cli.demo.session import Session
+    from coda_core.cli.demo.stack import demo_kernel
+    from coda_core.cli.demo.summary import as_json_object, show
+    from coda_core.cli.progress import progress_on
+    from coda_core.cli.running import run_until_stopped
+
+    with ExitStack() as exits:
+        if recording is None:
+            shipped = resources.files("coda_core.cli.demo") / "recording" / "caller.flac"
+            recording = exits.enter_context(resources.as_file(shipped))
+        files = DemoFiles(output)
+        session = Session(files)
+        try:
+            with progress_on(terminal.err) as progress:
+                kernel = demo_kernel(recording, files, stack_path, progress)
+                files.prepare()
+                run_until_stopped(session.hold(kernel, recording, progress))
+        finally:
+            talk = session.talk
+            if talk is None:
+                files.withdraw()
+            elif as_json:
+                terminal.json(as_json_object(talk, files))
+            else:
+                show(terminal, talk, files)

@@ -1,0 +1,99 @@
+"""One run of a stack, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from coda_core.config import ResolvedStack
+from coda_core.errors import ConversationError
+from coda_core.events import Event, Failed, Fault, Opened
+from coda_core.interfaces import Measures, Progress
+from coda_core.kernel import Kernel
+from coda_core.subscription import Subscription
+from coda_core.text import ExtractedText
+
+__all__ = ["Session", "Tally"]
+
+Outcome = Literal["finished", "interrupted", "failed"]
+
+
+@attrs.define(kw_only=True)
+class Tally:
+    """What was counted."""
+
+    stack: str
+    frame_s: float
+    outcome: Outcome = "failed"
+    conversations: int = 0
+    texts: int = 0
+    faults: int = 0
+    measures: Measures | None = None
+    files: tuple[Path, ...] = ()
+
+    def count(self, event: Event) -> None:
+        match event:
+            case Opened():
+                self.conversations += 1
+            case ExtractedText():
+                self.texts += 1
+            case Fault() | Failed():
+                self.faults += 1
+
+
+class Session:
+    """Runs a kernel and counts."""
+
+    def __init__(self) -> None:
+        self.tally: Tally | None = None
+        """None until the kernel is running."""
+
+    async def hold(self, kernel: Kernel, progress: Progress) -> None:
+        """Run `kernel` until its work is done, or until cancelled."""
+        began = time.time()
+        counting: asyncio.Task[None] | None = None
+        try:
+            progress("starting", 0.0, 0.0)
+            async with kernel:
+                progress("starting", 1.0, 1.0)
+                tally = self.tally = Tally(stack=kernel.stack.name, frame_s=kernel.info.frame_s)
+                events: Subscription[Event] = kernel.subscribe()
+                counting = asyncio.create_task(_count(events, tally))
+                progress("running, Ctrl-C ends it", 0.0, 0.0)
+                try:
+                    await kernel.serve()
+                    tally.outcome = "finished"
+                except asyncio.CancelledError:
+                    tally.outcome = "interrupted"
+                    raise
+                finally:
+                    tally.measures = kernel.measures()
+        finally:
+            if counting is not None:
+                events.end()
+                await counting
+                tally.files = tuple(_written(kernel.stack, began))
+
+
+async def _count(events: Subscription[Event], tally: Tally) -> None:
+    try:
+        async for event in events:
+            tally.count(event)
+    except ConversationError:
+        return
+
+
+def _written(stack: ResolvedStack, since_s: float) -> list[Path]:
+    """Return the files that transports and the store name and that were written since then, in wall-clock time."""
+    paths = [
+        value
+        for chosen in (*stack.transports, stack.state_store)
+        for value in attrs.asdict(chosen.config, recurse=False).values()
+        if isinstance(value, Path)
+    ]
+    # File systems keep times less finely than clocks do.
+    return [path for path in paths if path.is_file() and path.stat().st_mtime >= since_s - 1.0]

@@ -1,0 +1,44 @@
+"""What a run says at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coda_core.cli.run.session import Tally
+from coda_core.cli.terminal import Terminal
+
+__all__ = ["as_json_object", "show"]
+
+
+def show(terminal: Terminal, tally: Tally) -> None:
+    """Print the summary for a person."""
+    facts = as_json_object(tally)
+    terminal.line(f'stack "{tally.stack}" {tally.outcome}', "bold")
+    rows = [
+        ("conversations", str(facts["conversations"])),
+        ("frames", f"{facts['frames']} ({facts['audio_s']:.2f} s of audio)"),
+        ("dropped frames", str(facts["dropped_frames"])),
+        ("late frames", str(facts["late_frames"])),
+        ("texts", str(facts["texts"])),
+        ("faults", str(facts["faults"])),
+        *(("file", path) for path in facts["files"]),
+    ]
+    terminal.table(("what", "how much"), rows)
+
+
+def as_json_object(tally: Tally) -> dict[str, Any]:
+    """Return the summary for a program."""
+    measures = tally.measures
+    frames = measures.frames if measures is not None else 0
+    return {
+        "outcome": tally.outcome,
+        "stack": tally.stack,
+        "conversations": tally.conversations,
+        "frames": frames,
+        "audio_s": round(frames * tally.frame_s, 3),
+        "dropped_frames": measures.dropped_frames if measures is not None else 0,
+        "late_frames": measures.late_frames if measures is not None else 0,
+        "texts": tally.texts,
+        "faults": tally.faults,
+        "files": [str(path) for path in tally.files],
+    }

@@ -1,0 +1,101 @@
+"""Settings of the processors `moshi` and `echo` and of the extractor `inner-monologue`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from coda_core.settings import setting
+
+__all__ = ["EchoConfig", "InnerMonologueConfig", "MoshiConfig"]
+
+
+@attrs.frozen(kw_only=True)
+class MoshiConfig:
+    """Which checkpoint to serve, on what, for how many, and how it samples unless a conversation asks otherwise."""
+
+    model_path: str = setting(
+        "kyutai/moshiko-pytorch-bf16",
+        help="a folder with a checkpoint, a hub repository (owner/name), or 'tiny' for a small random one",
+    )
+    revision: str | None = setting(None, help="branch, tag or commit of the hub repository; its newest by default")
+    lora_path: str | None = setting(
+        None, help="LoRA weights (.safetensors), or a folder with lora.safetensors and its config.json"
+    )
+    fuse_lora: bool = setting(True, help="add the LoRA weights into the model's own, which is faster")
+    allow_pickle: bool = setting(
+        False, help="also load weights that are not safetensors; such files can run code, so only from who you trust"
+    )
+    device: str = setting(
+        "auto", help="'cpu', 'cuda', 'cuda:N', or 'auto' for CUDA where there is one", pattern=r"auto|cpu|cuda(:\d+)?"
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = setting(
+        "auto", help="precision of the language model; 'auto' is bfloat16 on CUDA and float32 on a CPU"
+    )
+    vram_allocation: str | None = setting(
+        None,
+        help="memory it may take, such as '8GB' (10^9 bytes), '7.5GiB' (2^30) or '60%' of all; by default what is free",
+        pattern=r"\d+(\.\d+)?\s*(GB|GiB|MB|MiB|%)",
+    )
+    conversations: int = setting(1, help="how many conversations can be live at once", minimum=1, maximum=1024)
+    threads: int | None = setting(
+        None,
+        help="CPU threads of one operator, for all of torch in this process; by default 1 for a small model on a CPU",
+        minimum=1,
+        maximum=1024,
+    )
+    seed: int = setting(0, help="seed of a conversation that brings none of its own")
+    greedy: bool = setting(False, help="always take the likeliest token")
+    text_temperature: float | None = setting(
+        None, help="temperature of text tokens, 0 is greedy; the checkpoint's own by default, else 0.7", minimum=0
+    )
+    audio_temperature: float | None = setting(
+        None, help="temperature of audio tokens, 0 is greedy; the checkpoint's own by default, else 0.8", minimum=0
+    )
+    text_top_k: int | None = setting(
+        None,
+        help="text tokens to choose among, 0 for all; also the most that a conversation may ask for; "
+        "the checkpoint's own by default, else 25",
+        minimum=0,
+    )
+    audio_top_k: int | None = setting(
+        None,
+        help="audio tokens to choose among, 0 for all; also the most that a conversation may ask for; "
+        "the checkpoint's own by default, else 250",
+        minimum=0,
+    )
+
+
+@attrs.frozen
+class EchoConfig:
+    """Settings of the processor `echo`."""
+
+    delay_frames: int = setting(
+        1, help="how much later the caller is heard again, in frames of 80 ms", minimum=0, maximum=125
+    )
+    conversations: int = setting(8, help="how many conversations can be live at once", minimum=1, maximum=1024)
+
+
+@attrs.frozen
+class InnerMonologueConfig:
+    """Settings of the extractor `inner-monologue`."""
+
+    mode: Literal["continuous", "buffered", "on-demand"] = setting(
+        "continuous",
+        help="continuous delivers words, buffered delivers phrases, on-demand delivers nothing until it is asked",
+    )
+    confidence_threshold: float = setting(
+        0.0, help="text with a confidence below this is withheld, and counted in the log", minimum=0.0, maximum=1.0
+    )
+    retention_seconds: float = setting(300.0, help="how long text can be asked for, in seconds", minimum=0.0)
+    retention_words: int = setting(
+        2000, help="how many words (phrases when buffered) can be asked for at most", minimum=0, maximum=1_000_000
+    )
+    settle_frames: int = setting(
+        3, help="frames of 80 ms without text after which a word is complete", minimum=1, maximum=25
+    )
+    pause_seconds: float = setting(
+        1.0, help="buffered: time without a new piece of text that ends a phrase", minimum=0.08, maximum=60.0
+    )
+    phrase_words: int = setting(40, help="buffered: words in a phrase at most", minimum=1, maximum=1000)

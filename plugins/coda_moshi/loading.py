@@ -1,0 +1,119 @@
+"""Loading a checkpoint through the moshi package, checked first: files, architecture, memory."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import torch
+from moshi.models import LMModel, MimiModel, loaders
+
+from coda_core.errors import ModelError
+from coda_core.text import Vocabulary
+from coda_moshi.blueprint import check_blueprint
+from coda_moshi.budget import device_budget
+from coda_moshi.checkpoint import find_checkpoint
+from coda_moshi.faults import device_faults
+from coda_moshi.fingerprint import fingerprint
+from coda_moshi.lora import add_lora
+from coda_moshi.sampling_settings import SamplingSettings
+from coda_moshi.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    from coda_core.interfaces import Context
+    from coda_moshi.config import MoshiConfig
+
+__all__ = ["LoadedModel", "load_model"]
+
+_DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class LoadedModel:
+    """A checkpoint on its device, ready to be streamed."""
+
+    mimi: MimiModel
+    lm: LMModel
+    vocabulary: Vocabulary
+    sampling: SamplingSettings
+    """For conversations that ask for nothing else."""
+    device: torch.device
+    fingerprint: str
+
+
+def load_model(config: MoshiConfig, context: Context) -> LoadedModel:
+    """Load ``config.model_path`` for ``config.conversations`` slots.
+
+    Raises `ModelError` where the checkpoint cannot be found, read or served, `OutOfMemory` where it does not fit.
+    """
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.dtype, device)
+    found = find_checkpoint(config, context)
+    lora_path = None if config.lora_path is None else context.base_dir / Path(config.lora_path).expanduser()
+    lora = add_lora(found, lora_path)
+    need = check_blueprint(found, device=device, dtype=dtype, conversations=config.conversations)
+    budget = device_budget(device, config.vram_allocation)
+    budget.check(need)
+    if device.type == "cuda":
+        # For this process as a whole: torch has no limit for one model.
+        torch.cuda.set_per_process_memory_fraction(min(1.0, budget.allowed / budget.total), device)
+    what = f"loading {config.model_path}"
+    sizes = [path.stat().st_size for path in (found.mimi_weights, found.moshi_weights)]
+    context.progress(what, 0, sum(sizes))
+    with device_faults(device, what):
+        mimi = found.get_mimi(device=device)
+        context.progress(what, sizes[0], sum(sizes))
+        lm = found.get_moshi(device=device, dtype=dtype, fuse_lora=config.fuse_lora, lm_kwargs_overrides=lora)
+        context.progress(what, sum(sizes), sum(sizes))
+    vocabulary = read_vocabulary(
+        found.tokenizer, padding=lm.text_padding_token_id, end_of_padding=lm.end_of_text_padding_id
+    )
+    tokens = lm.text_linear.out_features
+    if len(vocabulary.pieces) != tokens:
+        context.logger.warning(
+            "the tokenizer has %d pieces and the language model writes %d tokens: those beyond stand for no text",
+            len(vocabulary.pieces),
+            tokens,
+        )
+    return LoadedModel(
+        mimi=mimi,
+        lm=lm,
+        vocabulary=vocabulary,
+        sampling=SamplingSettings.of_stack(config, found.lm_gen_config, text_card=tokens, card=lm.card),
+        device=device,
+        fingerprint=_fingerprint(found, dtype, {"lora": lora, "fused": bool(lora) and config.fuse_lora}),
+    )
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device of the setting; raises `ModelError` for a GPU that is not there."""
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ModelError(
+            f"device is {wanted!r}, but torch finds no CUDA here. Set device = 'cpu' or 'auto', or see to the driver "
+            "and to a torch that was built for it."
+        )
+    device = torch.device("cuda" if wanted == "auto" else wanted)
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ModelError(f"device is {wanted!r}, but there are {torch.cuda.device_count()} CUDA devices, from cuda:0")
+    return torch.device("cuda", index)
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of the setting."""
+    if wanted == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return _DTYPES[wanted]
+
+
+def _fingerprint(found: loaders.CheckpointInfo, dtype: torch.dtype, options: dict[str, Any]) -> str:
+    files = [found.moshi_weights, found.mimi_weights, found.tokenizer]
+    if found.lora_weights is not None:
+        files.append(found.lora_weights)
+    described = json.dumps([found.lm_config, found.mimi_config, options], sort_keys=True)
+    return fingerprint(files, (described, str(dtype), f"moshi {version('moshi')}"))

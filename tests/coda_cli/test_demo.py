@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+Run = Callable[..., Any]
+Start = Callable[..., subprocess.Popen[str]]
+Install = Callable[[str, str], None]
+
+FILES = ("conversation.wav", "conversations.db", "reply.wav", "transcript.json")
+
+PARROT = """
+import attrs
+import numpy as np
+from contextlib import contextmanager
+from coda_core.hookspecs import hookimpl
+from coda_core.interfaces import Component
+from coda_core.testing import ScriptedProcessor
+CODA_CONTRACT = 1
+
+@attrs.frozen
+class Config:
+    pass
+
+@contextmanager
+def build(config, context):
+    yield ScriptedProcessor()
+
+@hookimpl
+def coda_register_processors():
+    return [Component("parrot", "Says hello world, and hello world again.", Config, build)]
+"""
+
+
+def write_stack(folder: Path, processor: str = "echo", manager: str = "offline") -> str:
+    (folder / "stack.toml").write_text(
+        f'[stack]\nname = "mine"\n[processor]\nuse = "{processor}"\n[streaming_manager]\nuse = "{manager}"\n'
+    )
+    return "stack.toml"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    transcript: dict[str, Any] = json.loads((folder / "transcript.json").read_text("utf-8"))
+    return transcript
+
+
+def wait_for_a_quarter(process: subprocess.Popen[str]) -> None:
+    """Wait until a quarter of the conversation has been had."""
+    assert process.stderr is not None
+    while "conversation" not in (line := process.stderr.readline()) or "25 %" not in line:
+        assert process.poll() is None
+
+
+def test_recording_is_speech_and_then_silence() -> None:
+    with resources.as_file(resources.files("coda_core.cli.demo") / "recording" / "caller.flac") as path:
+        assert path.stat().st_size < 400_000
+        speech, rate = soundfile.read(path)
+    assert (rate, len(speech) / rate) == (22_050, 11.0)
+    assert np.abs(speech[: 6 * rate]).max() > 0.5
+    assert not speech[7 * rate :].any()
+
+
+def test_writes_every_file(run: Run, here: Path) -> None:
+    told = run("demo", "--stack", write_stack(here))
+    assert told.code == 0
+    folder = here / "coda-demo"
+    assert sorted(each.name for each in folder.iterdir()) == sorted(FILES)
+    for name in FILES:
+        assert f"coda-demo/{name}" in told.out
+    # 11 s are 137.5 frames.
+    assert soundfile.info(folder / "reply.wav").frames == 138 * 1920
+    both, rate = soundfile.read(folder / "conversation.wav")
+    reply, _ = soundfile.read(folder / "reply.wav")
+    assert (both.shape, rate) == ((138 * 1920, 2), 24_000)
+    assert np.array_equal(both[:, 1], reply)
+    # The echo is the caller, a frame later.
+    assert np.array_equal(both[1920:, 1], both[:-1920, 0])
+
+
+def test_tells_progress_apart_from_the_result(run: Run, here: Path) -> None:
+    told = run("demo", "--stack", write_stack(here))
+    assert told.err.splitlines()[:2] == ["starting", "starting: 100 %"]
+    assert told.err.splitlines()[2:] == [f"conversation (11.0 s of audio): {done} %" for done in (0, 25, 50, 75, 100)]
+    assert told.out.startswith('11.04 s of conversation, answered by the processor "echo".\n')
+    assert "times as fast as real time" in told.out
+    for row in ("encode", "model", "decode", "whole step"):
+        assert f"\n{row} " in told.out
+    assert "random" not in told.out
+
+
+def test_words_and_their_times(run: Run, here: Path, spoken: Path, install: Install) -> None:
+    install("parrot", PARROT)
+    told = run("demo", "--stack", write_stack(here, "parrot"), "--input", spoken.name, "--output", "out")
+    assert told.code == 0
+    assert "8 words: hello world hello world hello world hello world\n" in told.out
+    transcript = read(here / "out")
+    words = transcript.pop("words")
+    assert [word["text"] for word in words] == ["hello", "world"] * 4
+    assert [word["start_s"] for word in words] == [round(2 * 0.08 * index, 3) for index in range(8)]
+    assert [word["end_s"] for word in words] == [round(word["start_s"] + 0.08, 3) for word in words]
+    assert {word["speaker"] for word in words} == {"moshi"}
+    assert {word["confidence"] for word in words} == {0.5}
+    assert set(words[0]) == {"text", "start_s", "end_s", "confidence", "speaker"}
+    assert transcript.pop("conversation")
+    assert transcript.pop("fingerprint") == "scripted-(1, 3, 2, 3)"
+    assert transcript == {
+        "version": 1,
+        "stack": "mine",
+        "processor": "parrot",
+        "complete": True,
+        "duration_s": 1.28,
+    }
+
+
+def test_json(run: Run, here: Path, spoken: Path, install: Install) -> None:
+    install("parrot", PARROT)
+    told = run("demo", "--stack", write_stack(here, "parrot"), "--input", spoken.name, "--output", "out", "--json")
+    summary = json.loads(told.out)
+    assert summary["outcome"] == "finished"
+    assert (summary["frames"], summary["audio_s"], summary["dropped_frames"]) == (16, 1.28, 0)
+    assert summary["input_s"] == pytest.approx(15.5 * 0.08)
+    assert summary["speed"] == pytest.approx(1.28 / summary["took_s"], abs=1)
+    assert summary["random_checkpoint"] is False
+    assert set(summary["latency_ms"]) == {"encode", "model", "decode", "step"}
+    assert set(summary["latency_ms"]["model"]) == {"median", "p95", "p99"}
+    assert summary["words"] == read(here / "out")["words"]
+    assert summary["files"] == {name: str(here / "out" / name) for name in FILES}
+
+
+def test_again_into_the_same_folder(run: Run, here: Path, spoken: Path) -> None:
+    stack = write_stack(here)
+    assert run("demo", "--stack", stack).code == 0
+    first = read(here / "coda-demo")
+    assert run("demo", "--stack", stack, "--input", spoken.name).code == 0
+    second = read(here / "coda-demo")
+    assert first["conversation"] != second["conversation"]
+    assert (first["duration_s"], second["duration_s"]) == (11.04, 1.28)
+    assert soundfile.info(here / "coda-demo" / "reply.wav").frames == 16 * 1920
+    assert sorted(each.name for each in (here / "coda-demo").iterdir()) == sorted(FILES)
+
+
+def test_source_and_transport_of_a_stack_are_left_out(run: Run, echo_stack: Path, here: Path) -> None:
+    assert run("demo", "--stack", echo_stack.name).code == 0
+    assert read(here / "coda-demo")["duration_s"] == 11.04
+    assert not (here / "reply.wav").exists()
+    assert not (here / "conversations.db").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_the_middle(start: Start, here: Path, spoken: Path, number: signal.Signals, code: int) -> None:
+    soundfile.write(spoken, np.full(75 * 1920, 0.25), 24_000)
+    process = start("demo", "--stack", write_stack(here, manager="realtime"), "--input", spoken.name, "--json")
+    wait_for_a_quarter(process)
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (code, "")
+    summary = json.loads(out)
+    frames = summary["frames"]
+    assert summary["outcome"] == "interrupted"
+    assert 18 < frames < 75
+    folder = here / "coda-demo"
+    assert sorted(each.name for each in folder.iterdir()) == sorted(FILES)
+    assert soundfile.info(folder / "reply.wav").frames == frames * 1920
+    assert soundfile.info(folder / "conversation.wav").frames == frames * 1920
+    transcript = read(folder)
+    assert (transcript["complete"], transcript["duration_s"]) == (False, round(frames * 0.08, 3))
+
+
+def test_stopped_in_the_middle_says_so(start: Start, here: Path, spoken: Path) -> None:
+    soundfile.write(spoken, np.full(75 * 1920, 0.25), 24_000)
+    process = start("demo", "--stack", write_stack(here, manager="realtime"), "--input", spoken.name)
+    wait_for_a_quarter(process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    assert out.startswith("Stopped after ")
+    assert "what was recorded until then is kept" in out
+    assert "coda-demo/transcript.json" in out
+
+
+def test_folder_is_not_left_behind_where_nothing_began(run: Run, here: Path) -> None:
+    stack = write_stack(here)
+    assert run("demo", "--stack", stack, "--input", "missing.wav", "--output", "a/b/c").code == 2
+    assert [each.name for each in here.iterdir()] == [stack]
+
+
+def test_earlier_files_stay_where_nothing_began(run: Run, here: Path) -> None:
+    stack = write_stack(here)
+    run("demo", "--stack", stack)
+    before = {each.name: each.read_bytes() for each in (here / "coda-demo").iterdir()}
+    assert run("demo", "--stack", stack, "--input", "missing.wav").code == 2
+    assert {each.name: each.read_bytes() for each in (here / "coda-demo").iterdir()} == before
+
+
+def test_without_the_extra_says_what_to_install(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coda_core.registry.missing_modules", lambda requires: requires.modules if requires else ())
+    told = run("demo")
+    assert told.code == 2
+    assert "pip install 'coda-core[moshi]'" in told.err
+    assert told.err.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+def test_tiny_checkpoint(run: Run, here: Path) -> None:
+    told = run("demo", "--json")
+    assert told.code == 0
+    summary = json.loads(told.out)
+    assert summary["random_checkpoint"] is True
+    assert summary["frames"] == 138
+    assert summary["latency_ms"]["model"]["median"] > 0
+    assert soundfile.info(here / "coda-demo" / "reply.wav").frames == 138 * 1920
+    words = read(here / "coda-demo")["words"]
+    assert words == summary["words"]
+    assert all(0 <= word["start_s"] < word["end_s"] <= 11.04 for word in words)
+    assert all(0 <= word["confidence"] <= 1 for word in words)

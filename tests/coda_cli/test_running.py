@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import click
+import pytest
+
+from coda_core.cli.running import run_until_stopped
+
+
+def test_returns_the_result() -> None:
+    async def work() -> int:
+        return 3
+
+    assert run_until_stopped(work()) == 3
+
+
+async def stopped_by(number: signal.Signals, closed: list[str]) -> None:
+    try:
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+    finally:
+        # What a component does to close may wait.
+        await asyncio.sleep(0)
+        closed.append("closed")
+
+
+def test_ctrl_c_closes_what_is_open() -> None:
+    closed: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_until_stopped(stopped_by(signal.SIGINT, closed))
+    assert closed == ["closed"]
+
+
+def test_sigterm_closes_what_is_open() -> None:
+    closed: list[str] = []
+    with pytest.raises(click.exceptions.Exit) as stopped:
+        run_until_stopped(stopped_by(signal.SIGTERM, closed))
+    assert stopped.value.exit_code == 143
+    assert closed == ["closed"]
+
+
+def test_sigterm_means_again_what_it_did_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def work() -> None:
+        return
+
+    run_until_stopped(work())
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_cancellation_from_within_is_no_interruption() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        run_until_stopped(work())
