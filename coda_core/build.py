@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 
 import attrs
 
 from coda_core.config import Chosen, ResolvedStack
-from coda_core.errors import CodaError, PluginError
+from coda_core.errors import CodaError, MissingExtra, ModelError, PluginError
 from coda_core.interfaces import (
     AudioSource,
     Context,
@@ -24,10 +23,10 @@ from coda_core.interfaces import (
     Transport,
 )
 from coda_core.plugins import require
-from coda_core.registry import kind_words
+from coda_core.plugins.registry import kind_words
 from coda_core.wording import one_line
 
-__all__ = ["STATE_LABEL", "Components", "build"]
+__all__ = ["STATE_LABEL", "Components", "OpenProcessor", "build"]
 
 _logger = logging.getLogger("coda.build")
 
@@ -35,13 +34,55 @@ STATE_LABEL = "state"
 """Label of the state manager among the followers."""
 
 
+class OpenProcessor:
+    """Makes the processor of a stack; where that fails to load, its fallback. Called on W."""
+
+    def __init__(self, stack: ResolvedStack, context: Context) -> None:
+        self._fallback = stack.fallback
+        self._context = context
+        self.used = stack.processor
+        """The one of the two that was made; the stack's own before that."""
+        either = (stack.processor,) if stack.fallback is None else (stack.processor, stack.fallback)
+        workers = (one.registered.component.worker for one in either)
+        self.worker = next((worker for worker in workers if worker is not None), None)
+        """The shared thread that one of the two needs, if any; see `Component.worker`."""
+
+    @contextmanager
+    def __call__(self) -> Iterator[Processor]:
+        with ExitStack() as exits:
+            failure = ""
+            try:
+                processor = self._enter(self.used, exits)
+            except (ModelError, MissingExtra) as error:
+                if self._fallback is None:
+                    raise
+                failure = " ".join(str(error).split())
+            # Not in the handler: while an error is handled, its traceback keeps what was loaded in memory.
+            if failure and self._fallback is not None:
+                failed, self.used = self.used, self._fallback
+                _logger.error(
+                    'the processor "%s" could not be loaded, and its fallback "%s" takes its place: %s',
+                    failed.label,
+                    self.used.label,
+                    failure,
+                )
+                processor = self._enter(self.used, exits)
+            yield processor
+
+    def _enter(self, chosen: Chosen, exits: ExitStack) -> Processor:
+        require(chosen.registered)
+        with _explained(chosen):
+            manager: Any = chosen.registered.component.factory(chosen.config, _named(self._context, chosen))
+            processor: Processor = exits.enter_context(manager)
+            return processor
+
+
 @attrs.frozen(kw_only=True)
 class Components:
     """The built components of one stack; the processor is still to be opened, on its worker thread."""
 
     audio_source: AudioSource | None
-    open_processor: Callable[[], AbstractContextManager[Processor]]
-    worker: str | None
+    open_processor: OpenProcessor
     extractors: dict[str, MonologueExtractor]
     streaming_manager: StreamingManager
     state_manager: StateManager
@@ -56,7 +97,8 @@ class Components:
 async def build(stack: ResolvedStack, context: Context, exits: AsyncExitStack) -> Components:
     """Enter every component but the processor on `exits`, which leaves them in reverse."""
     for chosen in stack.all():
-        require(chosen.registered)
+        if chosen is not stack.processor or stack.fallback is None:
+            require(chosen.registered)
 
     async def enter(chosen: Chosen, within: Context = context) -> Any:
         with _explained(chosen):
@@ -74,8 +116,7 @@ async def build(stack: ResolvedStack, context: Context, exits: AsyncExitStack) -
     transports = tuple([await enter(chosen) for chosen in stack.transports])
     return Components(
         audio_source=source,
-        open_processor=partial(_open_processor, stack.processor, _named(context, stack.processor)),
-        worker=stack.processor.registered.component.worker,
+        open_processor=OpenProcessor(stack, context),
         extractors=extractors,
         streaming_manager=streaming_manager,
         state_manager=state_manager,
@@ -86,15 +127,6 @@ async def build(stack: ResolvedStack, context: Context, exits: AsyncExitStack) -
 
 def _named(context: Context, chosen: Chosen) -> Context:
     return attrs.evolve(context, logger=logging.getLogger(f"coda.{chosen.registered.kind}.{chosen.label}"))
-
-
-@contextmanager
-def _open_processor(chosen: Chosen, context: Context) -> Iterator[Processor]:
-    with ExitStack() as exits:
-        with _explained(chosen):
-            manager: Any = chosen.registered.component.factory(chosen.config, context)
-            processor: Processor = exits.enter_context(manager)
-        yield processor
 
 
 @contextmanager

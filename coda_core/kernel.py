@@ -17,7 +17,7 @@ import attrs
 from coda_core.audio import AudioFormat, AudioFrame
 from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
-from coda_core.config import Stack, read_stack, resolve
+from coda_core.config import Chosen, Stack, read_stack, resolve
 from coda_core.conversation import Conversation
 from coda_core.errors import CodaError, ConversationBroken, Full
 from coda_core.events import Event, Opened
@@ -114,6 +114,11 @@ class Kernel:
         return self._parts.streaming_manager.info
 
     @property
+    def processor(self) -> Chosen:
+        """Which processor is running: the stack's own, or its fallback."""
+        return self._parts.open_processor.used
+
+    @property
     def conversations(self) -> Mapping[str, Conversation]:
         """The conversations that are not over, by id."""
         return dict(self._conversations)
@@ -185,7 +190,7 @@ class Kernel:
     def _wiring(self) -> Wiring:
         return Wiring(
             open_processor=self._parts.open_processor,
-            worker=self._parts.worker,
+            worker=self._parts.open_processor.worker,
             followers=self._parts.followers,
             deliver=self._deliver,
             found=self._found,
@@ -264,7 +269,7 @@ class Kernel:
                 Opened(
                     user_id=user_id,
                     stack=self.stack.name,
-                    processor=self.stack.processor.label,
+                    processor=self.processor.label,
                     fingerprint=manager.info.fingerprint,
                     slots=manager.info.slots,
                     options=attrs.asdict(options),

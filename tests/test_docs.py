@@ -1,8 +1,8 @@
 """Everything in README and docs that can be run, run as a reader would: page by page, in an empty folder.
 
-A block whose first line is ``# file: NAME`` is written to that file. Every other TOML block is a stack that
-``coda check`` must accept; so is every file named ``*stack*.toml``. Every other Python block is a program that must
-end well. Of bash blocks, the lines that begin with ``coda`` are run. Blocks of other languages are not touched.
+A block whose first line is ``# file: NAME`` is written to that file, for what follows on the page. Every other TOML
+block is a stack that ``coda check`` must accept, every other Python block a program that must end well. Of bash blocks,
+the lines that begin with ``coda`` are run, and ``pip install -e .``. Blocks of other languages are not touched.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import numpy as np
 import pytest
 import soundfile
 
-from tests.settings_tables import PAGE, with_tables
+from tests import cli_help, settings_tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,9 +60,6 @@ class Reader:
             path = self.folder / code.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(code.text)
-            if "stack" not in path.name or path.suffix != ".toml":
-                return
-            self.run(code, "check", str(path))
         elif code.language == "toml":
             path = self.folder / "unnamed.toml"
             path.write_text(code.text)
@@ -104,6 +103,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_tables_of_settings_are_those_of_the_code() -> None:
-    page = PAGE.read_text()
-    assert page == with_tables(page), "run: python tests/settings_tables.py"
+@pytest.mark.parametrize(
+    ("made_by", "renew"),
+    [(settings_tables, settings_tables.with_tables), (cli_help, cli_help.with_help)],
+    ids=["settings", "command line"],
+)
+def test_what_is_made_from_the_code_is_up_to_date(made_by: ModuleType, renew: Callable[[str], str]) -> None:
+    page = made_by.PAGE.read_text()
+    assert page == renew(page), f"run: python {Path(str(made_by.__file__)).relative_to(ROOT)}"

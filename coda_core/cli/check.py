@@ -89,7 +89,7 @@ def _failed(error: ConfigError) -> dict[str, Any]:
 
 
 def _settings(chosen: Chosen) -> dict[str, Any]:
-    from coda_core.schema import settings_of
+    from coda_core.config.schema import settings_of
 
     return settings_of(chosen.config)
 

@@ -20,7 +20,7 @@ from coda_core.wording import did_you_mean
 
 __all__ = ["COMMANDS", "coda", "main"]
 
-COMMANDS: Final = ("demo", "run", "check", "plugins", "schema", "init", "doctor")
+COMMANDS: Final = ("demo", "run", "check", "plugins", "schema", "init", "doctor", "bench")
 """Each is the variable `command` in the module of its name: only the one that is called is imported."""
 
 INTERRUPTED: Final = 130
@@ -77,7 +77,7 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 def coda(ctx: click.Context) -> None:
     """Full-duplex spoken conversation with Kyutai's Moshi, assembled from plugins."""
     ctx.obj = Terminal()
-    log_to(ctx.obj.err, verbose=bool(ctx.meta.get("verbose")))
+    log_to(ctx.obj, verbose=bool(ctx.meta.get("verbose")))
 
 
 def main() -> None:

@@ -8,22 +8,19 @@ import sys
 import warnings
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
+from coda_core.cli.terminal import Terminal
 
 __all__ = ["log_to"]
 
 
-class _ConsoleHandler(logging.Handler):
-    """Writes through a console, so that a line does not tear a progress bar that is on the screen."""
-
-    def __init__(self, console: Console) -> None:
+class _TerminalHandler(logging.Handler):
+    def __init__(self, terminal: Terminal) -> None:
         super().__init__()
-        self._console = console
+        self._terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._console.print(Text(self.format(record)), soft_wrap=True)
+            self._terminal.aside(self.format(record))
         except Exception:
             self.handleError(record)
 
@@ -43,12 +40,12 @@ def _matters(record: logging.LogRecord) -> bool:
     return record.name.startswith("coda") or record.levelno >= logging.ERROR
 
 
-def log_to(console: Console, *, verbose: bool) -> None:
-    """Log warnings, or where `verbose` everything from INFO up, on `console`. Called again, it starts over."""
+def log_to(terminal: Terminal, *, verbose: bool) -> None:
+    """Log warnings, or where `verbose` everything from INFO up, on `terminal`. Called again, it starts over."""
     root = logging.getLogger()
-    for handler in [each for each in root.handlers if isinstance(each, _ConsoleHandler)]:
+    for handler in [each for each in root.handlers if isinstance(each, _TerminalHandler)]:
         root.removeHandler(handler)
-    handler = _ConsoleHandler(console)
+    handler = _TerminalHandler(terminal)
     handler.setFormatter(_Plain(_VERBOSE if verbose else _BRIEF))
     root.addHandler(handler)
     root.setLevel(logging.INFO if verbose else logging.WARNING)

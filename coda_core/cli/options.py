@@ -21,7 +21,7 @@ def _be_verbose(ctx: click.Context, _option: click.Parameter, wanted: bool) -> N
         ctx.meta["verbose"] = True
         terminal = ctx.find_object(Terminal)
         if terminal is not None:
-            log_to(terminal.err, verbose=True)
+            log_to(terminal, verbose=True)
 
 
 def verbose_option(command: F) -> F:

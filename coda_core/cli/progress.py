@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
+from coda_core.cli.terminal import Terminal
 from coda_core.interfaces import Progress as Report
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 __all__ = ["progress_on"]
 
 
 @contextmanager
-def progress_on(console: Console) -> Iterator[Report]:
+def progress_on(terminal: Terminal) -> Iterator[Report]:
     """Yield what to call with the name of a piece of work, how much of it is done, and how much there is.
 
     May be called on any thread. A total that is not above 0 is not known.
     """
-    if not console.is_terminal:
-        yield _Lines(console)
+    if terminal.err is None:
+        yield _Lines(terminal.aside)
         return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=terminal.err) as bars:
         yield _Bars(bars)
 
 
@@ -48,8 +51,8 @@ class _Bars:
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._quarters: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -59,5 +62,4 @@ class _Lines:
             if quarter <= self._quarters.get(what, -1):
                 return
             self._quarters[what] = quarter
-            line = f"{what}: {25 * quarter} %" if total > 0 else what
-            self._console.print(Text(line), soft_wrap=True)
+            self._write(f"{what}: {25 * quarter} %" if total > 0 else what)

@@ -19,7 +19,7 @@ def command(terminal: Terminal) -> None:
     Save it as coda.schema.json beside a stack whose first line is "#:schema ./coda.schema.json", and an editor with
     a TOML language server completes and checks the stack.
     """
+    from coda_core.config.schema import stack_schema
     from coda_core.plugins import load_plugins
-    from coda_core.schema import stack_schema
 
     terminal.json(stack_schema(load_plugins()))

@@ -1,14 +1,15 @@
-"""A model without numbers: built from a checkpoint's config to see whether its weights fit it, and what it will take.
+"""A model without numbers: built from a checkpoint's config to learn what it is, what it takes and whether it fits.
 
 Built on torch's meta device by the same classes that serve later, it costs no memory and a second at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import attrs
 import torch
 from moshi.models import LMModel, MimiModel, loaders
 
@@ -16,18 +17,38 @@ from coda_core.errors import ModelError
 from coda_moshi.budget import Need
 from coda_moshi.checkpoint import is_safetensors
 from coda_moshi.slot_state import SlotState
-from coda_moshi.weights import check_fit
+from coda_moshi.weights import check_fit, check_lora_fit
 
-__all__ = ["check_blueprint"]
+__all__ = ["Blueprint", "draw_blueprint"]
 
 _META = torch.device("meta")
 _Model = TypeVar("_Model", LMModel, MimiModel)
 
 
-def check_blueprint(
-    found: loaders.CheckpointInfo, *, device: torch.device, dtype: torch.dtype, conversations: int
-) -> Need:
-    """Return the memory that serving a checkpoint takes.
+@attrs.frozen(kw_only=True)
+class Blueprint:
+    """What a checkpoint's config says, as far as loading asks."""
+
+    need: Need
+    text_card: int
+    """Text tokens that it writes."""
+    card: int
+    """Codes of an audio codebook."""
+    padding: int
+    end_of_padding: int
+
+
+def draw_blueprint(
+    found: loaders.CheckpointInfo,
+    lora: Mapping[str, Any],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    conversations: int,
+) -> Blueprint:
+    """Return what serving a checkpoint to so many conversations comes to, its weights' headers checked.
+
+    `lora` holds the arguments that `coda_moshi.lora.add_lora` returned.
 
     Raises `ModelError` where config and weights describe no model, or codec and language model do not go together.
     """
@@ -46,12 +67,21 @@ def check_blueprint(
         # The file is brought to the device as it is, and cast there.
         of_lm = max(of_lm, found.moshi_weights.stat().st_size)
     if found.lora_weights is not None:
+        rank, scaling = lora["lora_rank"], lora.get("lora_scaling", 1.0)
+        _build("LoRA model", lambda: loaders.get_lora_moshi(lm, None, rank, scaling, dtype=dtype, device=_META))
+        check_lora_fit(lm, found.lora_weights, dtype)
         of_lm += found.lora_weights.stat().st_size
     state = 0
     for module in (lm, mimi):
         module.streaming_forever(conversations)
         state += SlotState(module.get_streaming_state()).size_bytes()
-    return Need(weights=weights + of_lm, state=state, conversations=conversations)
+    return Blueprint(
+        need=Need(weights=weights + of_lm, state=state, conversations=conversations),
+        text_card=lm.text_linear.out_features,
+        card=lm.card,
+        padding=lm.text_padding_token_id,
+        end_of_padding=lm.end_of_text_padding_id,
+    )
 
 
 def _build(what: str, build: Callable[[], _Model]) -> _Model:

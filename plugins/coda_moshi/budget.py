@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import attrs
@@ -11,7 +13,7 @@ import torch
 
 from coda_core.errors import ModelError, OutOfMemory
 
-__all__ = ["Budget", "Need", "device_budget", "parse_allocation"]
+__all__ = ["Budget", "Need", "device_budget", "parse_allocation", "process_limit"]
 
 _UNITS: Final = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
@@ -28,6 +30,14 @@ class Need:
     @property
     def total(self) -> int:
         return self.weights + self.state
+
+    @property
+    def each(self) -> float:
+        """Streaming state of one conversation."""
+        return self.state / self.conversations
+
+    def __str__(self) -> str:
+        return f"{_gb(self.weights)} of weights and {self.conversations} x {_gb(self.each)} for conversations"
 
 
 @attrs.frozen(kw_only=True)
@@ -51,16 +61,13 @@ class Budget:
         room = f"{self.device} has {_gb(self.free)} of {_gb(self.total)} free"
         if self.allocation is not None:
             room = f"vram_allocation = {self.allocation!r} allows {_gb(self.allowed)}, and {room}"
-        fitting = int((min(self.allowed, self.free) - need.weights) / (need.state / need.conversations))
+        fitting = int((min(self.allowed, self.free) - need.weights) / need.each)
         remedy = (
             f"conversations = {fitting} would fit."
             if fitting > 0
             else "Choose a smaller checkpoint or dtype, or another device."
         )
-        raise OutOfMemory(
-            f"the model does not fit: {_gb(need.weights)} of weights and {need.conversations} x "
-            f"{_gb(need.state / need.conversations)} for conversations are {_gb(need.total)}, but {room}. {remedy}"
-        )
+        raise OutOfMemory(f"the model does not fit: {need} are {_gb(need.total)}, but {room}. {remedy}")
 
 
 def parse_allocation(text: str, total: int) -> int:
@@ -86,6 +93,25 @@ def device_budget(device: torch.device, allocation: str | None) -> Budget:
         return Budget(device=str(device), total=total, free=free, allocation=allocation)
     memory = psutil.virtual_memory()
     return Budget(device="this machine", total=memory.total, free=memory.available, allocation=allocation)
+
+
+@contextmanager
+def process_limit(device: torch.device, allocation: str | None) -> Iterator[None]:
+    """Let torch take no more of a GPU than `allocation` meanwhile; on a CPU, and where it is None, there is no limit.
+
+    The limit is this process's as a whole: torch has none for one model.
+    """
+    if device.type != "cuda" or allocation is None:
+        yield
+        return
+    budget = device_budget(device, allocation)
+    torch.cuda.set_per_process_memory_fraction(budget.allowed / budget.total, device)
+    try:
+        yield
+    finally:
+        # Fails where the device was lost, which is then already being said.
+        with suppress(RuntimeError):
+            torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 def _gb(size: float) -> str:

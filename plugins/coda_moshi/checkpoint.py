@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from moshi.models import loaders
 
 from coda_core.errors import ModelError
-from coda_moshi.hub import hub_config, hub_faults
+from coda_moshi.hub import borrowed_file, cached_folder, hub_answers, hub_config, hub_faults
 from coda_moshi.tiny import tiny_checkpoint
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
             f"model_path names the folder {folder}, which does not exist. Give a folder that holds a checkpoint, a hub "
             "repository (owner/name), or 'tiny'."
         )
-    return _on_hub(config.model_path, config.revision)
+    context.progress(f"fetching {config.model_path}", 0, 1)
+    found = _on_hub(config.model_path, config.revision)
+    context.progress(f"fetching {config.model_path}", 1, 1)
+    return found
 
 
 def is_safetensors(path: Path) -> bool:
@@ -93,27 +96,27 @@ def _in_folder(folder: Path) -> loaders.CheckpointInfo:
     raw = read_config(path)
     _refuse_other_trades(raw, str(path))
     files = {argument: _place(folder, raw, key, default) for argument, (key, default) in _FILES.items()}
-    if isinstance(files["mimi_config_path"], Path):
+    if files["mimi_config_path"] is not None:
         # The package reads this file itself, but fails in other words.
         read_config(files["mimi_config_path"])
-    with hub_faults(str(folder), None):
-        return loaders.CheckpointInfo.from_hf_repo(str(folder), config_path=path, **files)
+    return loaders.CheckpointInfo.from_hf_repo(str(folder), config_path=path, **files)
 
 
-def _place(folder: Path, raw: Mapping[str, Any], key: str, default: str | None) -> Path | str | None:
+def _place(folder: Path, raw: Mapping[str, Any], key: str, default: str | None) -> Path | None:
     name = raw.get(key, default)
     if name is None:
         return None
     if not isinstance(name, str) or not name:
         raise ModelError(f"{folder / 'config.json'}: {key} is {name!r}; expected the name of a file")
     if name.startswith("hf://"):
-        # Borrowed from a repository: the package fetches it.
-        return name
+        return borrowed_file(name)
     return folder / name.removeprefix("file://")
 
 
 def _on_hub(repository: str, revision: str | None) -> loaders.CheckpointInfo:
     with hub_faults(repository, revision):
+        if not hub_answers():
+            return _in_folder(cached_folder(repository, revision))
         # The config first: it tells whether gigabytes of weights are worth fetching.
         path = hub_config(repository, revision)
         if path is not None:

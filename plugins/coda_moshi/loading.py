@@ -13,7 +13,7 @@ from moshi.models import LMModel, MimiModel, loaders
 
 from coda_core.errors import ModelError
 from coda_core.text import Vocabulary
-from coda_moshi.blueprint import check_blueprint
+from coda_moshi.blueprint import Blueprint, draw_blueprint
 from coda_moshi.budget import device_budget
 from coda_moshi.checkpoint import find_checkpoint
 from coda_moshi.faults import device_faults
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from coda_core.interfaces import Context
     from coda_moshi.config import MoshiConfig
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "choose_device", "choose_dtype", "load_model"]
 
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -44,22 +44,22 @@ class LoadedModel:
     fingerprint: str
 
 
-def load_model(config: MoshiConfig, context: Context) -> LoadedModel:
-    """Load ``config.model_path`` for ``config.conversations`` slots.
+def load_model(config: MoshiConfig, context: Context, device: torch.device) -> LoadedModel:
+    """Load ``config.model_path`` onto `device`, for ``config.conversations`` slots.
 
     Raises `ModelError` where the checkpoint cannot be found, read or served, `OutOfMemory` where it does not fit.
     """
-    device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     found = find_checkpoint(config, context)
     lora_path = None if config.lora_path is None else context.base_dir / Path(config.lora_path).expanduser()
     lora = add_lora(found, lora_path)
-    need = check_blueprint(found, device=device, dtype=dtype, conversations=config.conversations)
-    budget = device_budget(device, config.vram_allocation)
-    budget.check(need)
-    if device.type == "cuda":
-        # For this process as a whole: torch has no limit for one model.
-        torch.cuda.set_per_process_memory_fraction(min(1.0, budget.allowed / budget.total), device)
+    blueprint = draw_blueprint(found, lora, device=device, dtype=dtype, conversations=config.conversations)
+    vocabulary = _vocabulary(found, blueprint, context)
+    sampling = SamplingSettings.of_stack(
+        config, found.lm_gen_config, text_card=blueprint.text_card, card=blueprint.card
+    )
+    device_budget(device, config.vram_allocation).check(blueprint.need)
+    context.logger.info("%s on %s in %s: %s", config.model_path, device, dtype, blueprint.need)
     what = f"loading {config.model_path}"
     sizes = [path.stat().st_size for path in (found.mimi_weights, found.moshi_weights)]
     context.progress(what, 0, sum(sizes))
@@ -68,24 +68,26 @@ def load_model(config: MoshiConfig, context: Context) -> LoadedModel:
         context.progress(what, sizes[0], sum(sizes))
         lm = found.get_moshi(device=device, dtype=dtype, fuse_lora=config.fuse_lora, lm_kwargs_overrides=lora)
         context.progress(what, sum(sizes), sum(sizes))
-    vocabulary = read_vocabulary(
-        found.tokenizer, padding=lm.text_padding_token_id, end_of_padding=lm.end_of_text_padding_id
-    )
-    tokens = lm.text_linear.out_features
-    if len(vocabulary.pieces) != tokens:
-        context.logger.warning(
-            "the tokenizer has %d pieces and the language model writes %d tokens: those beyond stand for no text",
-            len(vocabulary.pieces),
-            tokens,
-        )
+    options = {"lora": lora, "fused": bool(lora) and config.fuse_lora}
     return LoadedModel(
         mimi=mimi,
         lm=lm,
         vocabulary=vocabulary,
-        sampling=SamplingSettings.of_stack(config, found.lm_gen_config, text_card=tokens, card=lm.card),
+        sampling=sampling,
         device=device,
-        fingerprint=_fingerprint(found, dtype, {"lora": lora, "fused": bool(lora) and config.fuse_lora}),
+        fingerprint=_fingerprint(found, dtype, options),
     )
+
+
+def _vocabulary(found: loaders.CheckpointInfo, blueprint: Blueprint, context: Context) -> Vocabulary:
+    vocabulary = read_vocabulary(found.tokenizer, padding=blueprint.padding, end_of_padding=blueprint.end_of_padding)
+    if len(vocabulary.pieces) != blueprint.text_card:
+        context.logger.warning(
+            "the tokenizer has %d pieces and the language model writes %d tokens: those beyond stand for no text",
+            len(vocabulary.pieces),
+            blueprint.text_card,
+        )
+    return vocabulary
 
 
 def choose_device(wanted: str) -> torch.device:

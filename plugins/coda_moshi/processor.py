@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,21 +29,18 @@ from moshi.models import MimiModel
 from moshi.utils.compile import no_compile
 
 from coda_core.errors import ModelError
-from coda_core.interfaces import Context, ProcessorInfo, SlotOptions, StepInput, StepOutput
-from coda_moshi.cpu_threads import chosen_threads, cpu_threads
+from coda_core.interfaces import ProcessorInfo, SlotOptions, StepInput, StepOutput
 from coda_moshi.faults import device_faults
 from coda_moshi.frame_buffers import FrameBuffers
 from coda_moshi.generator import SlotGenerator
-from coda_moshi.loading import LoadedModel, load_model
+from coda_moshi.loading import LoadedModel
 from coda_moshi.slot_state import SlotState
 from coda_moshi.stage_times import StageTimes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from coda_moshi.config import MoshiConfig
-
-__all__ = ["MoshiProcessor", "open_moshi"]
+__all__ = ["MoshiProcessor"]
 
 _WARM_UP_STEPS: Final = 4
 """Enough for every CUDA graph to be captured and then replayed once."""
@@ -62,7 +59,7 @@ class MoshiProcessor:
         self._device = model.device
         self._mimi = model.mimi
         self._sampling = sampling = model.sampling
-        with torch.inference_mode():
+        with self._at_work("making room for conversations"):
             self._generator = SlotGenerator(
                 model.lm, slots, text_most=sampling.text_top_k, audio_most=sampling.audio_top_k
             )
@@ -128,6 +125,16 @@ class MoshiProcessor:
                 "for the chosen dtype. Try dtype = 'float32', or fetch the checkpoint again."
             )
 
+    def release(self) -> None:
+        """Give the memory back, even where somebody still holds this object; nothing else may be called afterwards."""
+        del self._mimi, self._generator, self._language_model, self._encoder, self._decoder, self._buffers
+        # moshi's modules and their hooks refer to each other.
+        gc.collect()
+        if self._device.type == "cuda":
+            # A lost device has nothing to give back, and what lost it is already on its way up.
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
+
     def _step(self, slots: NDArray[np.int64], pcm: NDArray[np.float32]) -> StepOutput:
         times = self._times
         times.start()
@@ -175,18 +182,14 @@ class MoshiProcessor:
 
     @contextmanager
     def _at_work(self, doing: str) -> Iterator[None]:
-        # On a CPU, compiling moshi's few annotated functions takes a C++ compiler and a minute, and gains nothing.
-        compiling: AbstractContextManager[None] = nullcontext() if self._device.type == "cuda" else no_compile()
-        with device_faults(self._device, doing), torch.inference_mode(), compiling:
+        # Graphs are captured and events recorded on the current device. On a CPU, compiling the few functions that
+        # moshi would compile takes a C++ compiler and a minute, and gains nothing.
+        with (
+            device_faults(self._device, doing),
+            torch.inference_mode(),
+            torch.cuda.device(self._device) if self._device.type == "cuda" else no_compile(),
+        ):
             yield
-
-    def release(self) -> None:
-        """Give the memory back, even where somebody still holds this object; nothing else may be called afterwards."""
-        del self._mimi, self._generator, self._language_model, self._encoder, self._decoder, self._buffers
-        # moshi's modules and their hooks refer to each other.
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def _halves(mimi: MimiModel) -> tuple[SlotState, SlotState]:
@@ -201,24 +204,3 @@ def _halves(mimi: MimiModel) -> tuple[SlotState, SlotState]:
         elif name:
             raise ModelError(f"the installed moshi package's codec has a part that this Coda does not know: {name}")
     return SlotState(halves[0]), SlotState(halves[1])
-
-
-@contextmanager
-def open_moshi(config: MoshiConfig, context: Context) -> Iterator[MoshiProcessor]:
-    """Load the checkpoint and serve it; entered and left on the worker thread.
-
-    Raises `ModelError` where the checkpoint cannot be found, read or served.
-    """
-    model = load_model(config, context)
-    threads = chosen_threads(config.threads, model.device, sum(weight.numel() for weight in model.lm.parameters()))
-    processor = MoshiProcessor(model, config.conversations)
-    # The processor alone holds the model, so that releasing it frees the memory.
-    del model
-    with cpu_threads(threads):
-        try:
-            context.progress("warming up", 0, 1)
-            processor.warm_up()
-            context.progress("warming up", 1, 1)
-            yield processor
-        finally:
-            processor.release()

@@ -20,7 +20,7 @@ CODA_CONTRACT: Final = 1
 
 
 def _open_moshi(config: MoshiConfig, context: Context) -> AbstractContextManager[Processor]:
-    from coda_moshi.processor import open_moshi
+    from coda_moshi.lifecycle import open_moshi
 
     return open_moshi(config, context)
 

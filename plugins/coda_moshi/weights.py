@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from coda_core.errors import ModelError
 
-__all__ = ["Spec", "check_fit", "read_header"]
+__all__ = ["Spec", "check_fit", "check_lora_fit", "read_header"]
 
 _TYPES: Final[Mapping[str, torch.dtype]] = {
     "F64": torch.float64,
@@ -56,17 +57,35 @@ def check_fit(model: torch.nn.Module, path: Path, dtype: torch.dtype) -> None:
     Floats become `dtype`. Afterwards the sizes of its parameters are what the weights will take. Raises `ModelError`
     where names or shapes differ.
     """
-    promised = {
+    try:
+        model.load_state_dict(_promised(path, dtype), assign=True)
+    except RuntimeError as error:
+        raise _misfit(path, str(error).splitlines()[1:]) from error
+
+
+def check_lora_fit(model: torch.nn.Module, path: Path, dtype: torch.dtype) -> None:
+    """Do the same with LoRA weights, of which `model` holds more than the file brings."""
+    try:
+        found = model.load_state_dict(_promised(path, dtype), assign=True, strict=False)
+    except RuntimeError as error:
+        raise _misfit(path, str(error).splitlines()[1:]) from error
+    missing = [f"missing {name}" for name in found.missing_keys if ".lora_" in name]
+    unexpected = [f"unexpected {name}" for name in found.unexpected_keys]
+    if missing or unexpected:
+        raise _misfit(path, unexpected + missing)
+
+
+def _promised(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    return {
         name: torch.empty(spec.shape, dtype=dtype if spec.dtype.is_floating_point else spec.dtype, device="meta")
         for name, spec in read_header(path).items()
     }
-    try:
-        model.load_state_dict(promised, assign=True)
-    except RuntimeError as error:
-        details = [line.strip() for line in str(error).splitlines()[1:]]
-        shown = "; ".join(line[:200] for line in details[:2])
-        more = f"; and {len(details) - 2} more" if len(details) > 2 else ""
-        raise ModelError(
-            f"the weights in {path} are not those of the model that the config describes: {shown}{more}. "
-            "Take config and weights from the same checkpoint."
-        ) from error
+
+
+def _misfit(path: Path, details: Sequence[str]) -> ModelError:
+    shown = "; ".join(textwrap.shorten(detail, 160) for detail in details[:2])
+    more = f"; and {len(details) - 2} more" if len(details) > 2 else ""
+    return ModelError(
+        f"the weights in {path} are not for the model that the checkpoint's config describes: {shown}{more}. "
+        "Take both from the same place."
+    )

@@ -67,3 +67,9 @@ class OfflineConfig(_Activity):
     buffer_frames: int = setting(
         100, minimum=1, maximum=100_000, help="input frames that may wait for the model before the sender does"
     )
+    gather_ms: float = setting(
+        5.0,
+        minimum=0,
+        maximum=80,
+        help="how long, in ms, a frame may wait for those of other conversations, so that steps are full",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import soxr
@@ -35,6 +35,8 @@ class Framer:
 
     def push(self, block: Block) -> Iterator[NDArray[np.float32]]:
         """Yield the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
+        if block.format == self._format and self._resampler is None and self._is_one_frame(block.pcm):
+            return iter((block.pcm.copy(),))
         samples = self._mono(block)
         late = self._change_to(block.format) if block.format != self._format else _NOTHING
         if self._resampler is not None:
@@ -46,6 +48,16 @@ class Framer:
         samples = np.concatenate((self._rest, self._change_to(None)))
         missing = -len(samples) % self._frame
         return self._cut(np.pad(samples, (0, missing)))
+
+    def _is_one_frame(self, pcm: object) -> TypeGuard[NDArray[np.float32]]:
+        """Return whether `pcm` is just what a frame is: what peers send most, and worth no further look."""
+        return (
+            isinstance(pcm, np.ndarray)
+            and pcm.dtype == np.float32
+            and pcm.shape == (self._frame,)
+            and not len(self._rest)
+            and math.isfinite(np.dot(pcm, pcm))
+        )
 
     def _mono(self, block: Block) -> NDArray[np.float32]:
         samples = to_float32(block.pcm, block.format)

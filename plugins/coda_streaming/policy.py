@@ -43,7 +43,7 @@ class Policy:
             realtime=realtime is not None,
             buffer_frames=config.buffer_frames,
             overflow=realtime.overflow if realtime else None,
-            gather_s=realtime.gather_ms / 1000 if realtime else 0.0,
+            gather_s=config.gather_ms / 1000,
             fill_missing=realtime.fill_missing if realtime else False,
             headroom=realtime.headroom if realtime else 0.0,
             on_fault=config.on_fault,

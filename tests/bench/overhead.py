@@ -26,17 +26,13 @@ from coda_streaming.config import OfflineConfig
 
 
 async def framework(conversations: list[Conversation], pcm: NDArray[np.float32]) -> float:
-    """Send every caller's frames one by one; return the seconds until all are answered."""
-
-    async def talk(conversation: Conversation, frames: NDArray[np.float32]) -> None:
-        for frame in frames:
-            await conversation.send(frame)
-        await conversation.drain()
-
+    """Send one frame of every caller at a time, as live callers do; return the seconds until all are answered."""
     start = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for conversation, frames in zip(conversations, pcm, strict=True):
-            tasks.create_task(talk(conversation, frames))
+    for frames in pcm.swapaxes(0, 1):
+        for conversation, frame in zip(conversations, frames, strict=True):
+            await conversation.send(frame)
+    for conversation in conversations:
+        await conversation.drain()
     return time.perf_counter() - start
 
 

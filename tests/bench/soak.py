@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from reporting import Result, arguments, report
 
-from coda_core import FRAME_S, FRAME_SAMPLES, AudioFrame, Kernel, Stack
+from coda_core import FRAME_S, FRAME_SAMPLES, AudioFrame, Kernel, Stack, Subscription
 from coda_moshi.config import MoshiConfig
 from coda_state.config import SqliteStoreConfig
 from coda_streaming.config import OfflineConfig
@@ -28,6 +28,7 @@ from coda_streaming.config import OfflineConfig
 _SHORTEST, _LONGEST = 25, 275
 """Frames of a conversation."""
 _VOICES = 64
+"""Different blocks of sound that callers draw from."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +74,7 @@ class Soak:
                 await conversation.drain()
             await reading
 
-    async def _read(self, output: "Subscription[AudioFrame]") -> None:
+    async def _read(self, output: Subscription[AudioFrame]) -> None:
         async for _ in output:
             self.answered += 1
             if self.answered % self._every == 0:
@@ -106,13 +107,11 @@ async def measure(callers: int, frames: int, looks: int) -> list[Result]:
         Result(case=case, metric="speed", unit="x real time", value=soak.answered * FRAME_S / taken),
     ]
     quarter = max(1, len(soak.looks) // 4)
-    first, last = soak.looks[:quarter], soak.looks[-quarter:]
     for metric, unit in (("resident_mb", "MB"), ("threads", ""), ("descriptors", "")):
-        then, now = (np.array([getattr(look, metric) for look in quarter]) for quarter in (first, last))
-        results += [
-            Result(case=case, metric=f"{metric} median", unit=unit, value=np.median(now), baseline=np.median(then)),
-            Result(case=case, metric=f"{metric} max", unit=unit, value=now.max(), baseline=then.max()),
-        ]
+        seen = np.array([getattr(look, metric) for look in soak.looks], np.float64)
+        for name, summary in (("median", np.median), ("max", np.max)):
+            now, then = float(summary(seen[-quarter:])), float(summary(seen[:quarter]))
+            results.append(Result(case=case, metric=f"{metric} {name}", unit=unit, value=now, baseline=then))
     return results
 
 

@@ -268,14 +268,29 @@ def test_reply_that_cannot_be_written(run: Run, echo_stack: Path, here: Path) ->
     assert [name for name in names(here) if name.endswith(".part")] == []
 
 
-@pytest.mark.parametrize(
-    ("prepare", "said"), [(write_nothing, "checkpoint"), (lambda path: path.mkdir(), "checkpoint")], ids=["no", "empty"]
-)
-def test_checkpoint_folder_that_is_none(
-    run: Run, echo_stack: Path, here: Path, prepare: Callable[[Path], None], said: str
+def write_empty_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def write_damaged_config(path: Path) -> None:
+    path.mkdir()
+    (path / "config.json").write_text("{")
+
+
+NO_CHECKPOINTS = {
+    "missing": (write_nothing, "does not exist"),
+    "empty": (write_empty_folder, "holds no config.json"),
+    "damaged": (write_damaged_config, "config.json is not JSON"),
+}
+
+
+@pytest.mark.parametrize(("write", "said"), NO_CHECKPOINTS.values(), ids=NO_CHECKPOINTS)
+def test_folder_that_is_no_checkpoint(
+    run: Run, echo_stack: Path, here: Path, write: Callable[[Path], None], said: str
 ) -> None:
-    folder = here / "checkpoint"
-    prepare(folder)
-    echo_stack.write_text(echo_stack.read_text().replace('use = "echo"', f'use = "moshi"\nmodel_path = "{folder}"', 1))
-    assert said in refused(run("run", "echo.toml"))
+    write(here / "checkpoint")
+    echo_stack.write_text(echo_stack.read_text().replace('use = "echo"', 'use = "moshi"\nmodel_path = "./checkpoint"'))
+    message = refused(run("run", "echo.toml"))
+    assert said in message
+    assert str(here / "checkpoint") in message
     assert "reply.wav" not in names(here)

@@ -186,6 +186,29 @@ def test_stopped_in_the_middle_says_so(start: Start, here: Path, spoken: Path) -
     assert "coda-demo/transcript.json" in out
 
 
+SLOW = (
+    PARROT.replace("parrot", "slow")
+    .replace(
+        "    yield ScriptedProcessor()",
+        "    context.progress('reading weights', 0, 1)\n    sys.stdin.read()\n    yield ScriptedProcessor()",
+    )
+    .replace("import attrs", "import sys, attrs")
+)
+
+
+def test_stopped_while_the_model_is_loading(start: Start, here: Path, install: Install) -> None:
+    install("slow", SLOW)
+    process = start("demo", "--stack", write_stack(here, "slow"))
+    assert process.stderr is not None
+    while process.stderr.readline() != "reading weights: 0 %\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    # What runs on a thread cannot be broken off: the model is loaded, and then thrown away.
+    out, err = process.communicate(input="")
+    assert (process.returncode, out, err) == (130, "", "")
+    assert [each.name for each in here.iterdir()] == ["stack.toml"]
+
+
 def test_folder_is_not_left_behind_where_nothing_began(run: Run, here: Path) -> None:
     stack = write_stack(here)
     assert run("demo", "--stack", stack, "--input", "missing.wav", "--output", "a/b/c").code == 2
@@ -201,7 +224,9 @@ def test_earlier_files_stay_where_nothing_began(run: Run, here: Path) -> None:
 
 
 def test_without_the_extra_says_what_to_install(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coda_core.registry.missing_modules", lambda requires: requires.modules if requires else ())
+    monkeypatch.setattr(
+        "coda_core.plugins.registry.missing_modules", lambda requires: requires.modules if requires else ()
+    )
     told = run("demo")
     assert told.code == 2
     assert "pip install 'coda-core[moshi]'" in told.err

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from coda_core.cli.doctor.accelerator import accelerator
 from coda_core.cli.doctor.finding import Finding
 from coda_core.cli.doctor.hub import hub
 from coda_core.cli.doctor.packages import component_packages, plugins
 from coda_core.cli.doctor.probing import probe
+from coda_core.cli.doctor.sound import sound
 from coda_core.cli.doctor.storage import storage
 from coda_core.plugins import load_plugins
 
@@ -187,3 +189,69 @@ def test_probe_that_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_probe_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = module(tmp_path, monkeypatch, "import threading; threading.Event().wait()")
     assert probe(name, timeout_s=0.1) == {"error": "no answer within 0.1 s"}
+
+
+def seen(monkeypatch: pytest.MonkeyPatch, module: str, answer: dict[str, Any]) -> None:
+    """Let a probe see what this machine does not have."""
+    monkeypatch.setattr(f"coda_core.cli.doctor.{module}.probe", lambda *_, **__: answer)
+    monkeypatch.setattr(f"coda_core.cli.doctor.{module}.find_spec", lambda _: True)
+
+
+def gpu(free: float) -> dict[str, Any]:
+    return {"name": "H100", "free_bytes": int(free * 1e9), "total_bytes": int(80e9)}
+
+
+@pytest.mark.parametrize(
+    ("free", "status", "found"),
+    [
+        (79.0, "ok", "H100, 80.0 GB of memory, 79.0 GB free"),
+        (4.0, "warn", "H100, 80.0 GB of memory, 4.0 GB free"),
+    ],
+)
+def test_graphics_card(monkeypatch: pytest.MonkeyPatch, free: float, status: str, found: str) -> None:
+    seen(monkeypatch, "accelerator", {"version": "2.9.1", "cuda": "12.8", "devices": [gpu(free)]})
+    torch, cuda = accelerator()
+    assert torch == Finding("ok", "torch", "2.9.1, built for CUDA 12.8")
+    assert (cuda.status, cuda.about, cuda.found) == (status, "cuda", found)
+    assert bool(cuda.remedy) == (status == "warn")
+
+
+def test_no_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, "accelerator", {"version": "2.9.1", "cuda": None, "devices": []})
+    torch, cuda = accelerator()
+    assert torch.found == "2.9.1, built for the CPU alone"
+    assert (cuda.status, cuda.found) == ("warn", "no device; models run on the CPU")
+
+
+def test_torch_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, "accelerator", {"error": "OSError: libc10.so is not found"})
+    (torch,) = accelerator()
+    assert (torch.status, torch.found) == ("warn", "cannot be used: OSError: libc10.so is not found")
+
+
+def test_sound_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"version": "PortAudio V19.6.0, revision unknown", "count": 3, "microphone": "Mic", "speaker": None}
+    seen(monkeypatch, "sound", answer)
+    portaudio, microphone, speaker = sound()
+    assert portaudio == Finding("ok", "sound", "PortAudio V19.6.0, 3 devices")
+    assert microphone == Finding("ok", "microphone", "Mic")
+    assert (speaker.status, speaker.found) == ("warn", "no default device")
+
+
+def test_no_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, "sound", {"error": "OSError: PortAudio library not found"})
+    (found,) = sound()
+    assert found.status == "warn"
+    assert "libportaudio2" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("examine", "about", "remedy"),
+    [(accelerator, "torch", "pip install 'coda-core[moshi]'"), (sound, "sound", "pip install 'coda-core[audio]'")],
+)
+def test_extra_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, examine: Callable[[], Iterator[Finding]], about: str, remedy: str
+) -> None:
+    monkeypatch.setattr(f"{examine.__module__}.find_spec", lambda _: None)
+    (found,) = examine()
+    assert (found.status, found.about, found.remedy) == ("warn", about, remedy)

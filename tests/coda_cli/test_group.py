@@ -79,7 +79,7 @@ def test_reader_that_goes_away_is_no_defect(start: Start) -> None:
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["plugins"], ["plugins", "--json"], ["schema"]])
 def test_what_is_quick_imports_nothing_heavy(arguments: list[str]) -> None:
-    heavy = {"torch", "moshi", "sounddevice", "soundfile", "soxr", "sentencepiece", "safetensors"}
+    heavy = {"numpy", "torch", "moshi", "sounddevice", "soundfile", "soxr", "sentencepiece", "safetensors", "rich"}
     program = (
         "import sys\n"
         "from coda_core.cli import coda\n"

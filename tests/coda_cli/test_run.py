@@ -16,6 +16,8 @@ import soundfile
 Run = Callable[..., Any]
 Start = Callable[..., subprocess.Popen[str]]
 
+FALLBACK = ("--set", "processor.use=moshi", "--set", "processor.fallback=echo")
+
 
 def test_runs_until_the_source_ends(run: Run, echo_stack: Path, spoken: Path, here: Path) -> None:
     told = run("run", "echo.toml")
@@ -35,6 +37,7 @@ def test_json(run: Run, echo_stack: Path, here: Path) -> None:
     assert json.loads(told.out) == {
         "outcome": "finished",
         "stack": "echo",
+        "processor": "echo",
         "conversations": 1,
         "frames": 16,
         "audio_s": 1.28,
@@ -52,6 +55,13 @@ def test_set_replaces_a_value(run: Run, echo_stack: Path, spoken: Path, here: Pa
     heard, _ = soundfile.read(spoken)
     reply, _ = soundfile.read(here / "other.wav")
     assert np.array_equal(reply[: len(heard)], heard)
+
+
+def test_fallback_that_took_over_is_said(run: Run, echo_stack: Path) -> None:
+    told = run("run", "echo.toml", "--json", "--set", "processor.model_path=./none", *FALLBACK)
+    assert told.code == 0
+    assert json.loads(told.out)["processor"] == "echo"
+    assert "its fallback" in told.err
 
 
 def test_files_of_earlier_runs_are_not_claimed(run: Run, echo_stack: Path, here: Path) -> None:

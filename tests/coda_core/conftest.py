@@ -16,7 +16,7 @@ import pytest
 from coda_core.hookspecs import REGISTRATION_HOOKS, hookimpl
 from coda_core.interfaces import CONTRACT_VERSION, Component, Context, Kind, Requires
 from coda_core.plugins import Registry
-from coda_core.registration import register
+from coda_core.plugins.registration import register
 from coda_core.settings import setting
 
 

@@ -175,13 +175,13 @@ async def stored(kernel: Kernel, conversation: str) -> list[Event]:
 async def test_a_conversation_from_end_to_end(registry: Registry) -> None:
     async with Kernel(stack(), registry=registry) as kernel:
         async with kernel.open_conversation(user_id="ada", metadata={"desk": "3"}) as conversation:
-            assert conversation.status == "live"
+            statuses = [conversation.status]
             assert conversation.durable_sequence == 1
             reader = conversation.subscribe(size=100)
             await conversation.send(audio(4))
             await conversation.drain()
         items = [item async for item in reader]
-        assert conversation.status == "closed"
+        assert [*statuses, conversation.status] == ["live", "closed"]
         frames = [item for item in items if isinstance(item, AudioFrame)]
         words = [item.text for item in items if isinstance(item, ExtractedText)]
         assert [frame.frame for frame in frames] == [0, 1, 2, 3]
@@ -333,9 +333,9 @@ async def test_leaving_the_kernel_closes_what_is_open(registry: Registry, tmp_pa
 
 async def test_components_leave_in_reverse_even_when_one_fails(registry: Registry, life: Life) -> None:
     life.failing.add("processor")
-    parts = {"audio_source": NoiseConfig(), "transport": [CollectorConfig()]}
+    parts = stack(audio_source=NoiseConfig(), transport=[CollectorConfig()])
     with pytest.raises(RuntimeError, match="doorstep"):
-        async with Kernel(stack(**parts), registry=registry):
+        async with Kernel(parts, registry=registry):
             pass
     assert life.log == ["+source", "+transport", "+processor", "-processor", "-transport", "-source"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("coda-")]
@@ -359,11 +359,8 @@ async def test_serving_feeds_the_local_conversation_to_every_transport(registry:
 
 
 async def test_a_failing_transport_stops_the_others_and_is_told_plainly(registry: Registry) -> None:
-    parts = {
-        "audio_source": NoiseConfig(10_000),
-        "transport": [CollectorConfig(), CollectorConfig(fail="the speaker is gone")],
-    }
-    async with Kernel(stack(**parts), registry=registry) as kernel:
+    failing = [CollectorConfig(), CollectorConfig(fail="the speaker is gone")]
+    async with Kernel(stack(audio_source=NoiseConfig(10_000), transport=failing), registry=registry) as kernel:
         with pytest.raises(AudioError, match="the speaker is gone"):
             await kernel.serve()
 
@@ -411,12 +408,16 @@ async def test_cancelling_an_opening_frees_everything(registry: Registry) -> Non
 
 
 async def test_two_kernels_in_one_process(registry: Registry) -> None:
-    async with Kernel(stack(), registry=registry) as first, Kernel(stack(), registry=registry) as second:
-        async with first.open_conversation() as one, second.open_conversation() as two:
-            await asyncio.gather(one.send(audio(5)), two.send(audio(5)))
-            await asyncio.gather(one.drain(), two.drain())
-            assert one.frames == two.frames == 5
-            assert list(first.conversations) == [one.id]
+    async with (
+        Kernel(stack(), registry=registry) as first,
+        Kernel(stack(), registry=registry) as second,
+        first.open_conversation() as one,
+        second.open_conversation() as two,
+    ):
+        await asyncio.gather(one.send(audio(5)), two.send(audio(5)))
+        await asyncio.gather(one.drain(), two.drain())
+        assert one.frames == two.frames == 5
+        assert list(first.conversations) == [one.id]
 
 
 async def test_a_failing_observer_disturbs_nobody(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:

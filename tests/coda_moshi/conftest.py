@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from coda_core.clock import SystemClock
 from coda_core.interfaces import Context, SlotOptions, StepInput, StepOutput
 from coda_moshi.config import MoshiConfig
-from coda_moshi.processor import MoshiProcessor, open_moshi
+from coda_moshi.lifecycle import open_moshi
+from coda_moshi.processor import MoshiProcessor
 from coda_moshi.tiny import LM_CONFIG, MIMI_CONFIG, tiny_checkpoint, write_checkpoint
 
 FRAME = 1920
@@ -42,8 +43,17 @@ def tiny_folder(cache_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def brief_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint for quick tests: the language model remembers 6 frames and the codec 4, so windows are soon full."""
-    folder = tmp_path_factory.mktemp("brief")
-    lm = {**LM_CONFIG, "n_q": 4, "dep_q": 2, "num_layers": 1, "context": 6, "delays": [0, 0, 1, 0, 1]}
+    return brief_checkpoint(tmp_path_factory.mktemp("brief"), delays=[0, 0, 1, 0, 1])
+
+
+@pytest.fixture(scope="session")
+def late_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with other delays: it answers three steps late, and writes one step late itself."""
+    return brief_checkpoint(tmp_path_factory.mktemp("late"), delays=[1, 0, 3, 0, 2])
+
+
+def brief_checkpoint(folder: Path, delays: list[int]) -> Path:
+    lm = {**LM_CONFIG, "n_q": 4, "dep_q": 2, "num_layers": 1, "context": 6, "delays": delays}
     mimi = {
         **MIMI_CONFIG,
         "seanet": {**MIMI_CONFIG["seanet"], "n_filters": 4, "ratios": [24, 40]},
@@ -154,7 +164,8 @@ def voice() -> Callable[[int, int], NDArray[np.float32]]:
         pitch = 120 + 60 * np.sin(2 * np.pi * random.uniform(0.3, 2) * time + random.uniform(0, 6))
         level = np.clip(np.sin(2 * np.pi * random.uniform(1, 4) * time + random.uniform(0, 6)), 0, 1) * 0.2
         tone = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / 24_000)) + random.standard_normal(len(time))
-        return (level * tone * 0.5).astype(np.float32).reshape(frames, FRAME)
+        pcm: NDArray[np.float32] = (level * tone * 0.5).astype(np.float32)
+        return pcm.reshape(frames, FRAME)
 
     return made
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,24 @@ from coda_core.interfaces import StepInput
 
 Voice = Callable[[int, int], NDArray[np.float32]]
 VICTIM, BYSTANDER, FREE = 1, 2, 3
+
+
+@attrs.frozen(eq=False)
+class Undisturbed:
+    """What two conversations come to where nothing goes wrong."""
+
+    frames: NDArray[np.float32]
+    others: NDArray[np.float32]
+    bystander: Any
+    """Of `frames` in the bystander's slot, with seed 1."""
+    fresh: Any
+    """Of `others` in the victim's slot, with seed 2."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(four: Any, voice: Voice) -> Undisturbed:
+    frames, others = voice(4, 7), voice(5, 7)
+    return Undisturbed(frames, others, four.talk(BYSTANDER, frames, seed=1), four.talk(VICTIM, others, seed=2))
 
 
 def poison(state: Any, part: str, slot: int) -> None:
@@ -39,10 +58,9 @@ def poison(state: Any, part: str, slot: int) -> None:
     ],
 )
 def test_numbers_that_are_not_finite_fail_one_slot_and_wipe_it(
-    slots: Any, voice: Voice, join_rows: Any, state: str, part: str
+    slots: Any, undisturbed: Undisturbed, join_rows: Any, state: str, part: str
 ) -> None:
-    frames, others = voice(1, 8), voice(2, 8)
-    alone, fresh = slots.talk(BYSTANDER, frames, seed=1), slots.talk(VICTIM, others, seed=2)
+    frames, others = undisturbed.frames, undisturbed.others
     slots.open(BYSTANDER, seed=1)
     slots.open(VICTIM, seed=3)
     heard = []
@@ -58,16 +76,15 @@ def test_numbers_that_are_not_finite_fail_one_slot_and_wipe_it(
     assert not failed.valid[0]
     assert not failed.pcm.any()
     slots.close(BYSTANDER)
-    assert join_rows(heard) == alone
+    assert join_rows(heard) == undisturbed.bystander
     # The slot was freed by the failure, and the next conversation in it finds nothing of the NaN.
-    assert slots.talk(VICTIM, others, seed=2) == fresh
+    assert slots.talk(VICTIM, others, seed=2) == undisturbed.fresh
 
 
 def test_logits_of_the_depth_transformer_are_watched_too(
-    slots: Any, voice: Voice, join_rows: Any, monkeypatch: pytest.MonkeyPatch
+    slots: Any, undisturbed: Undisturbed, join_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frames = voice(3, 6)
-    alone = slots.talk(BYSTANDER, frames)
+    frames = undisturbed.frames
     model = slots.processor._generator.lm_model
     forward = model.forward_depformer
 
@@ -78,24 +95,24 @@ def test_logits_of_the_depth_transformer_are_watched_too(
         return logits
 
     monkeypatch.setattr(model, "forward_depformer", poisoned)
-    slots.open(BYSTANDER)
+    slots.open(BYSTANDER, seed=1)
     slots.open(VICTIM)
-    heard, failures = [], []
+    heard: list[Any] = []
+    failures: list[bool] = []
     for ticks, frame in enumerate(frames):  # noqa: B007  # read by `poisoned`
         output = slots.step({BYSTANDER: frame} | ({VICTIM: frame} if not any(failures) else {}))
         heard.append(output[BYSTANDER])
         failures += [bool(output[VICTIM].failed[0])] if VICTIM in output else []
     assert failures == [False, False, False, True]
     slots.close(BYSTANDER)
-    assert join_rows(heard) == alone
+    assert join_rows(heard) == undisturbed.bystander
 
 
 @pytest.mark.parametrize("broken", ["encoder", "layer", "depformer", "decoder"])
 def test_an_exception_tears_only_the_slots_that_took_part(
-    slots: Any, voice: Voice, join_rows: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+    slots: Any, undisturbed: Undisturbed, join_rows: Any, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    frames, others = voice(4, 8), voice(5, 8)
-    alone, fresh = slots.talk(BYSTANDER, frames, seed=1), slots.talk(VICTIM, others, seed=2)
+    frames, others = undisturbed.frames, undisturbed.others
     processor = slots.processor
     model = processor._generator.lm_model
     module = {
@@ -116,10 +133,10 @@ def test_an_exception_tears_only_the_slots_that_took_part(
         with pytest.raises(ZeroDivisionError, match="in the middle of a step"):
             slots.step({VICTIM: others[0]})
     slots.close(VICTIM)
-    assert slots.talk(VICTIM, others, seed=2) == fresh
+    assert slots.talk(VICTIM, others, seed=2) == undisturbed.fresh
     heard += [slots.step({BYSTANDER: frame})[BYSTANDER] for frame in frames[4:]]
     slots.close(BYSTANDER)
-    assert join_rows(heard) == alone
+    assert join_rows(heard) == undisturbed.bystander
 
 
 def test_running_out_of_memory_in_a_step_is_said_so(slots: Any, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +152,7 @@ def test_running_out_of_memory_in_a_step_is_said_so(slots: Any, voice: Voice, mo
 def test_the_torn_step_of_everybody_is_mended_by_closing(
     slots: Any, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frames = voice(6, 6)
+    frames = voice(6, 4)
     before = [slots.talk(slot, frames, seed=slot) for slot in range(4)]
     for slot in range(4):
         slots.open(slot)

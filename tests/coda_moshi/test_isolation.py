@@ -42,7 +42,7 @@ def guests(random: np.random.Generator, voice: Voice, count: int) -> list[Guest]
     )
     return [
         Guest(
-            frames=voice(int(random.integers(1_000_000)), int(random.integers(6, 22))),
+            frames=voice(int(random.integers(1_000_000)), int(random.integers(5, 16))),
             options={**choices[int(random.integers(len(choices)))], "seed": int(random.integers(2**40))},
         )
         for _ in range(count)
@@ -60,7 +60,9 @@ def poison(processor: Any, slot: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_equal_to_being_alone_under_any_schedule(five: Any, voice: Voice, join_rows: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
-    waiting, live, gone = guests(random, voice, 7), [], []
+    waiting = guests(random, voice, 7)
+    live: list[Guest] = []
+    gone: list[Guest] = []
     everyone = list(waiting)
     victim = everyone[int(random.integers(len(everyone)))]
     while waiting or live:
@@ -101,7 +103,7 @@ def test_the_slot_does_not_matter(five: Any, voice: Voice) -> None:
 def test_batches_of_other_sizes_give_the_same_tokens(
     open_processor: Any, brief_folder: Path, stage: Any, five: Any, voice: Voice
 ) -> None:
-    frames = voice(9, 14)
+    frames = voice(9, 10)
     for conversations in (1, 9):
         with open_processor(brief_folder, conversations) as processor:
             for options in ({"greedy": True}, {"seed": 12}):
@@ -117,8 +119,8 @@ def sizes(processor: Any) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def test_nothing_grows_when_windows_are_full_and_equality_holds(five: Any, voice: Voice, join_rows: Any) -> None:
-    """Seven windows of the language model, among neighbours that come and go."""
-    frames, others = voice(10, 42), voice(11, 42)
+    """Six windows of the language model, among neighbours that come and go."""
+    frames, others = voice(10, 36), voice(11, 36)
     alone = five.talk(1, frames, seed=4)
     before = sizes(five.processor)
     five.open(1, seed=4)

@@ -32,7 +32,7 @@ def reconfigure(folder: Path, name: str = "config.json", **changes: Any) -> None
 
 
 def load(context: Context, folder: Path | str, **settings: Any) -> Any:
-    return load_model(MoshiConfig(model_path=str(folder), **settings), context)
+    return load_model(MoshiConfig(model_path=str(folder), **settings), context, torch.device("cpu"))
 
 
 def cut(path: Path, keep: float) -> None:
@@ -63,7 +63,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: reconfigure(f, delays=[0, 1]),
         r"does not describe a language model .*expected 5 delays",
     ),
-    "wrong width": (lambda f: reconfigure(f, dim=128), r"model.safetensors are not those of the model .* and \d+ more"),
+    "wrong width": (lambda f: reconfigure(f, dim=128), r"model.safetensors are not for the model .* and \d+ more"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"model.safetensors does not exist"),
     "no codec": (lambda f: (f / "mimi.safetensors").unlink(), r"mimi.safetensors does not exist"),
     "cut weights": (
@@ -74,7 +74,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), r"\(0 bytes\) is not a whole safetensors"),
     "pointer": (lambda f: (f / "model.safetensors").write_text("version https://git-lfs"), r"is not a whole safetens"),
     "other shape": (lambda f: reshape(f / "model.safetensors", "text_linear.weight"), r"size mismatch for text_linear"),
-    "other model": (lambda f: rename(f / "mimi.safetensors"), r"mimi.safetensors are not those .* Missing key"),
+    "other model": (lambda f: rename(f / "mimi.safetensors"), r"mimi.safetensors are not for .* Missing key"),
     "no codec config": (lambda f: (f / "mimi_config.json").unlink(), r"mimi_config.json cannot be read: No such file"),
     "codec config no JSON": (lambda f: cut(f / "mimi_config.json", 0.5), r"mimi_config.json is not JSON"),
     "codec without quantizer": (
@@ -91,7 +91,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty tokenizer": (lambda f: (f / "tokenizer.model").write_bytes(b""), r"the tokenizer .* cannot be read"),
     "LoRA missing": (lambda f: reconfigure(f, lora=True), r"asks for LoRA weights and names none; set lora_path"),
     "pickle": (
-        lambda f: (reconfigure(f, moshi_name="model.pt"), (f / "model.pt").touch()),
+        lambda f: reconfigure(f, moshi_name=(f / "model.safetensors").rename(f / "model.pt").name),
         r"model.pt is not a safetensors file, and reading it could run code .* allow_pickle = true",
     ),
     "advice no number": (
@@ -146,7 +146,7 @@ def test_a_folder_that_is_not_there(context: Context, model_path: str, said: str
 
 
 def test_a_file_instead_of_a_folder(context: Context, folder: Path) -> None:
-    with pytest.raises(ModelError, match="names the file .*; give the folder"):
+    with pytest.raises(ModelError, match=r"names the file .*; give the folder"):
         load(context, folder / "config.json")
 
 

@@ -42,12 +42,16 @@ def reference_server(folder: Path, frames: NDArray[np.float32]) -> tuple[list[in
             if step is not None:
                 tokens.append(int(step[0, 0, 0]))
                 audio.append(mimi.decode(step[:, 1:])[0, 0].numpy())
-    chosen = [float(logits[0, 0, 0].softmax(-1)[token]) for logits, token in zip(seen, tokens, strict=False)]
+    # The text of a step that is handed out was chosen as many steps after the first as text itself is delayed.
+    chosen = [
+        float(logits[0, 0, 0].softmax(-1)[token]) for logits, token in zip(seen[lm.delays[0] :], tokens, strict=False)
+    ]
     return tokens, np.stack(audio), chosen
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("checkpoint", ["tiny_folder", "brief_folder"])
+@pytest.mark.parametrize(
+    ("checkpoint", "slots", "delay"), [("tiny_folder", 1, 1), ("brief_folder", 3, 1), ("late_folder", 2, 3)]
+)
 def test_a_greedy_conversation_is_what_the_reference_server_makes_of_it(
     request: pytest.FixtureRequest,
     open_processor: Any,
@@ -55,17 +59,19 @@ def test_a_greedy_conversation_is_what_the_reference_server_makes_of_it(
     voice: Voice,
     checkpoint: str,
     slots: int,
+    delay: int,
 ) -> None:
     folder: Path = request.getfixturevalue(checkpoint)
-    frames = voice(1, 30)
+    frames = voice(1, 24)
     tokens, audio, probability = reference_server(folder, frames)
     with open_processor(folder, slots, greedy=True) as processor:
         heard = stage(processor).talk(slots - 1, frames)
+        assert processor.info.delay_frames == delay
     assert len(set(tokens)) > 5
-    assert heard.valid.tolist() == [False] + [True] * 29
-    assert heard.token[1:].tolist() == tokens
-    np.testing.assert_allclose(heard.pcm[1:], audio, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(heard.probability[1:], probability, rtol=1e-4)
+    assert heard.valid.tolist() == [False] * delay + [True] * (24 - delay)
+    assert heard.token[delay:].tolist() == tokens
+    np.testing.assert_allclose(heard.pcm[delay:], audio, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(heard.probability[delay:], probability, rtol=1e-4)
 
 
 def test_a_warming_up_slot_says_nothing(slots: Any, voice: Voice) -> None:
@@ -79,7 +85,7 @@ def test_a_warming_up_slot_says_nothing(slots: Any, voice: Voice) -> None:
 
 
 def test_the_first_frame_is_not_heard(slots: Any, voice: Voice) -> None:
-    frames = voice(1, 12)
+    frames = voice(1, 8)
     other = frames.copy()
     other[0] = voice(2, 1)[0]
     assert slots.talk(0, frames, greedy=True) == slots.talk(0, other, greedy=True)
@@ -88,7 +94,7 @@ def test_the_first_frame_is_not_heard(slots: Any, voice: Voice) -> None:
 
 
 def test_a_seed_repeats_itself_and_differs_from_others(slots: Any, voice: Voice) -> None:
-    frames = voice(3, 16)
+    frames = voice(3, 9)
     once = slots.talk(0, frames, seed=5)
     assert slots.talk(3, frames, seed=5) == once
     assert slots.talk(0, frames, seed=6) != once
@@ -103,7 +109,7 @@ def test_greedy_and_a_temperature_of_zero_are_the_same(slots: Any, voice: Voice,
 
 
 def test_temperature_and_top_k_change_what_is_sampled(slots: Any, voice: Voice) -> None:
-    frames = voice(3, 12)
+    frames = voice(3, 9)
     usual = slots.talk(0, frames)
     assert slots.talk(0, frames, text_temperature=2.0) != usual
     assert slots.talk(0, frames, audio_temperature=2.0) != usual
@@ -112,7 +118,7 @@ def test_temperature_and_top_k_change_what_is_sampled(slots: Any, voice: Voice) 
 
 
 def test_a_cold_sampler_comes_to_the_greedy_choice(slots: Any, voice: Voice) -> None:
-    frames = voice(4, 16)
+    frames = voice(4, 10)
     cold = slots.talk(0, frames, text_temperature=1e-4, audio_temperature=1e-4)
     assert cold == slots.talk(0, frames, greedy=True)
 
@@ -120,7 +126,7 @@ def test_a_cold_sampler_comes_to_the_greedy_choice(slots: Any, voice: Voice) -> 
 def test_both_paddings_and_words_are_said(open_processor: Any, tiny_folder: Path, stage: Any, voice: Voice) -> None:
     with open_processor(tiny_folder, 2) as processor:
         for options in ({"greedy": True}, {"seed": 1}):
-            heard = stage(processor).talk(0, voice(5, 45), **options)
+            heard = stage(processor).talk(0, voice(5, 36), **options)
             vocabulary = processor.info.vocabulary
             spoken = heard.token[heard.valid]
             words = [token for token in spoken if vocabulary.is_text(int(token))]

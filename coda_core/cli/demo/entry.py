@@ -60,7 +60,7 @@ def command(terminal: Terminal, output: Path, recording: Path | None, stack_path
         files = DemoFiles(output)
         session = Session(files)
         try:
-            with progress_on(terminal.err) as progress:
+            with progress_on(terminal) as progress:
                 kernel = demo_kernel(recording, files, stack_path, progress)
                 files.prepare()
                 run_until_stopped(session.hold(kernel, recording, progress))

@@ -16,10 +16,10 @@ from coda_core.audio import AudioFrame
 from coda_core.cli.demo.files import DemoFiles
 from coda_core.cli.demo.transcript import transcript
 from coda_core.cli.whole_file import write_whole
+from coda_core.config.schema import settings_of
 from coda_core.errors import ConversationError
 from coda_core.interfaces import Measures, Progress
 from coda_core.kernel import Kernel
-from coda_core.schema import settings_of
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
 
@@ -99,7 +99,7 @@ class Session:
 
 
 def _begin(kernel: Kernel, conversation: str, frame_s: float, input_s: float) -> Talk:
-    processor = kernel.stack.processor
+    processor = kernel.processor
     return Talk(
         conversation=conversation,
         stack=kernel.stack.name,

@@ -33,7 +33,7 @@ def command(terminal: Terminal, stack: Path, overrides: tuple[str, ...], as_json
 
     session = Session()
     try:
-        with progress_on(terminal.err) as progress:
+        with progress_on(terminal) as progress:
             kernel = Kernel.from_toml(stack, overrides=overrides, progress=progress)
             if kernel.stack.audio_source is None and not kernel.stack.transports:
                 idle = "the stack has no audio_source and no transport, so there is nothing to run."

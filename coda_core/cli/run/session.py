@@ -27,6 +27,8 @@ class Tally:
     """What was counted."""
 
     stack: str
+    processor: str
+    """The one that ran: the stack's own, or its fallback."""
     frame_s: float
     outcome: Outcome = "failed"
     conversations: int = 0
@@ -60,7 +62,9 @@ class Session:
             progress("starting", 0.0, 0.0)
             async with kernel:
                 progress("starting", 1.0, 1.0)
-                tally = self.tally = Tally(stack=kernel.stack.name, frame_s=kernel.info.frame_s)
+                tally = self.tally = Tally(
+                    stack=kernel.stack.name, processor=kernel.processor.label, frame_s=kernel.info.frame_s
+                )
                 events: Subscription[Event] = kernel.subscribe()
                 counting = asyncio.create_task(_count(events, tally))
                 progress("running, Ctrl-C ends it", 0.0, 0.0)

@@ -15,6 +15,7 @@ def show(terminal: Terminal, tally: Tally) -> None:
     facts = as_json_object(tally)
     terminal.line(f'stack "{tally.stack}" {tally.outcome}', "bold")
     rows = [
+        ("processor", tally.processor),
         ("conversations", str(facts["conversations"])),
         ("frames", f"{facts['frames']} ({facts['audio_s']:.2f} s of audio)"),
         ("dropped frames", str(facts["dropped_frames"])),
@@ -33,6 +34,7 @@ def as_json_object(tally: Tally) -> dict[str, Any]:
     return {
         "outcome": tally.outcome,
         "stack": tally.stack,
+        "processor": tally.processor,
         "conversations": tally.conversations,
         "frames": frames,
         "audio_s": round(frames * tally.frame_s, 3),

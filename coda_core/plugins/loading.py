@@ -16,20 +16,11 @@ from typing import Final
 
 import attrs
 
-from coda_core.registration import Loaded, Unusable, register
-from coda_core.registry import BrokenPlugin, Conflict, Plugin, Registered, Registry, missing_modules, require
+from coda_core.plugins.registration import Loaded, Unusable, register
+from coda_core.plugins.registry import BrokenPlugin, Registry
 from coda_core.wording import did_you_mean, one_line
 
-__all__ = [
-    "BrokenPlugin",
-    "Conflict",
-    "Plugin",
-    "Registered",
-    "Registry",
-    "load_plugins",
-    "missing_modules",
-    "require",
-]
+__all__ = ["load_plugins"]
 
 GROUP: Final = "coda"
 DISABLED_VARIABLE: Final = "CODA_DISABLED_PLUGINS"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from coda_core.environment import toml_value
+from coda_core.config.environment import toml_value
+from coda_core.config.stack import SEVERAL
 from coda_core.errors import Problem
-from coda_core.stack import SEVERAL
 from coda_core.wording import type_words
 
 __all__ = ["apply_overrides"]

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from coda_core.config import read_stack
+from coda_core.config.schema import settings_of, stack_schema
+from coda_core.config.stack import SEVERAL, StackSettings
 from coda_core.errors import ConfigError
 from coda_core.fields import fields_of
 from coda_core.interfaces import KINDS, Kind
 from coda_core.plugins import load_plugins
-from coda_core.registry import Registered, Registry
-from coda_core.schema import settings_of, stack_schema
+from coda_core.plugins.registry import Registered, Registry
 from coda_core.settings import setting
-from coda_core.stack import SEVERAL, StackSettings
 
 if TYPE_CHECKING:
     from tests.coda_core.conftest import Kit
@@ -94,6 +94,10 @@ def test_what_a_setting_says_of_itself(kit: Kit) -> None:
         "[processor]\nconversations = 3",
         '[processor]\nuse = "echo"\ndelay_frames = "${DELAY}"',
         '[processor]\nuse = "${PROCESSOR}"\ndelay_frames = 3',
+        '[processor]\nfallback = "echo"',
+        '[processor]\nfallback = "${FALLBACK}"',
+        '[processor]\nuse = "moshi"\n[processor.fallback]\nuse = "echo"\ndelay_frames = 3',
+        '[processor]\nfallback = { use = "moshi", device = "cpu" }',
         '[processor]\ndevice = "${DEVICE}"\nrevision = "v${REVISION}"\ntemperature = 1\nadapters = [{ path = "x" }]',
         "[monologue_extractor]\nretention_seconds = 3.5",
         "monologue_extractor = []",
@@ -128,6 +132,12 @@ def test_valid_stacks(kit: Kit, text: str) -> None:
         "[processor]\nlayers = [-1]",
         "[processor]\nadapters = [{ scale = 1.0 }]",
         "[[processor]]",
+        "[processor]\nfallback = 3",
+        "[processor]\nfallback = 'tone'",
+        "[processor.fallback]\ndevice = 'cpu'",
+        "[processor.fallback]\nuse = 'echo'\nconversations = 3",
+        "[processor.fallback]\nuse = 'echo'\nfallback = 'moshi'",
+        "[state_store]\nuse = 'sqlite'\nfallback = 'memory'",
         "[transport]",
         "[[transport]]\nport = 1",
         "[audio_source]\nuse = 'tone'",
@@ -152,7 +162,7 @@ def test_a_name_in_conflict_is_left_out(kit: Kit) -> None:
     two = kit.plugin_of("two", {"processor": [kit.component("a", kit.words), kit.component("b", kit.live)]})
     registry = kit.registry_of(one, two)
     components = [name for name in stack_schema(registry)["$defs"] if "." in name]
-    assert components == ["processor.b", "transport.a"]
+    assert components == ["processor.b", "transport.a", "fallback.b"]
     assert not is_valid(registry, {"processor": {"use": "a"}})
     assert is_valid(registry, {"transport": [{"use": "a"}]})
 
@@ -189,10 +199,13 @@ def _value(type_: Any) -> st.SearchStrategy[Any]:
     return st.integers(0, 9).flatmap(lambda dice: ODD if dice == 0 else fitting)
 
 
-def _tables(registry: Registry, kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
+def _tables(registry: Registry, kind: Kind, *, with_fallback: bool) -> st.SearchStrategy[dict[str, Any]]:
     def table(one: Registered) -> st.SearchStrategy[dict[str, Any]]:
         use = st.sampled_from([one.component.name] * 6 + ["${ECHO}", "other"])
         settings_of_it = {field.name: _value(field.type) for field in fields_of(one.component.config)}
+        if with_fallback:
+            named = _tables(registry, kind, with_fallback=False)
+            settings_of_it["fallback"] = st.sampled_from(["echo", "${ECHO}", "other"]) | named
         some = st.sets(st.sampled_from([*settings_of_it, "odd"]), max_size=3) if settings_of_it else st.just(set())
         return some.flatmap(
             lambda names: st.fixed_dictionaries(
@@ -207,7 +220,7 @@ def _tables(registry: Registry, kind: Kind) -> st.SearchStrategy[dict[str, Any]]
 @given(data=st.data())
 def test_a_stack_that_can_be_read_is_valid(kit: Kit, tmp_path: Path, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
-    tables = _tables(kit.registry, kind)
+    tables = _tables(kit.registry, kind, with_fallback=kind == "processor")
     several = kind in SEVERAL and data.draw(st.booleans())
     document = {
         "stack": data.draw(_value(StackSettings)),

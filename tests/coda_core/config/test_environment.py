@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coda_core.environment import MissingVariable, interpolate, toml_value, whole_variable
+from coda_core.config.environment import MissingVariable, interpolate, toml_value, whole_variable
 
 ENVIRON = {"NAME": "ada", "EMPTY": "", "TRICKY": "${NAME} $${X}"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from coda_core.overrides import apply_overrides
+from coda_core.config.overrides import apply_overrides
 
 
 def applied(document: dict[str, Any], *overrides: str) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from coda_core.config import Stack, resolve
+from coda_core.config.stack import StackSettings, default_name
 from coda_core.errors import ConfigError
 from coda_core.interfaces import KINDS, Requires
 from coda_core.plugins import load_plugins
-from coda_core.registry import Registry
-from coda_core.stack import StackSettings, default_name
+from coda_core.plugins.registry import Registry
 
 if TYPE_CHECKING:
     from tests.coda_core.conftest import Kit
@@ -155,9 +156,9 @@ def test_a_default_that_is_not_installed() -> None:
     ]
 
 
-def _with_processor(kit: Kit, component: Any) -> Registry:
-    """Return the kit's registry with another processor for moshi and echo."""
-    other = kit.registry_of(kit.plugin_of("heavy", {"processor": [component]}))
+def _with_processors(kit: Kit, *components: Any) -> Registry:
+    """Return the kit's registry with other processors for moshi and echo."""
+    other = kit.registry_of(kit.plugin_of("heavy", {"processor": components}))
     rest = tuple(one for one in kit.registry.registered if one.kind != "processor")
     return Registry(plugins=(*kit.registry.plugins, *other.plugins), registered=(*rest, *other.registered))
 
@@ -168,7 +169,7 @@ def test_a_component_whose_extra_is_missing(kit: Kit) -> None:
         'processor: the processor "moshi" needs the package nobody_has_this, which is not installed. '
         "Run: pip install 'coda-core[moshi]'"
     )
-    registry = _with_processor(kit, component)
+    registry = _with_processors(kit, component)
     assert problems_of(Stack(), registry) == [message]
     wrong: dict[str, Any] = {"delay_frames": "2"}
     assert problems_of(Stack(processor=kit.echo(**wrong)), registry) == [
@@ -177,8 +178,45 @@ def test_a_component_whose_extra_is_missing(kit: Kit) -> None:
     ]
 
 
+def test_a_fallback_for_a_processor_whose_extra_is_missing(kit: Kit) -> None:
+    heavy = kit.component("moshi", kit.model, Requires(("nobody_has_this",), "coda-core[moshi]"))
+    light = kit.component("echo", kit.echo)
+    registry = _with_processors(kit, heavy, light)
+    needs = (
+        'the processor "moshi" needs the package nobody_has_this, which is not installed. '
+        "Run: pip install 'coda-core[moshi]'"
+    )
+    resolved = resolve(Stack(fallback=kit.echo(3)), registry)
+    assert resolved.fallback is not None
+    assert resolved.processor.why == (
+        f"default: no [processor] table; cannot be used here, so its fallback takes its place: {needs}"
+    )
+    assert resolved.fallback.config == kit.echo(3)
+    assert resolved.fallback.why == "fallback where the processor fails to load; given to Stack"
+    assert [one.label for one in resolved.all()][:2] == ["moshi", "echo"]
+    assert problems_of(Stack(processor=kit.echo(), fallback=kit.model()), registry) == [f"processor.fallback: {needs}"]
+
+
+def test_a_fallback_on_another_shared_thread(kit: Kit) -> None:
+    one = attrs.evolve(kit.component("moshi", kit.model), worker="gpu")
+    two = attrs.evolve(kit.component("echo", kit.echo), worker="speaker")
+    registry = _with_processors(kit, one, two)
+    assert problems_of(Stack(fallback=kit.echo()), registry) == [
+        'processor.fallback: the processor "echo" runs on the worker "speaker" and "moshi" on "gpu", '
+        "and a stack has one worker. Name another fallback."
+    ]
+    assert resolve(Stack(fallback=kit.model(device="cpu")), registry).fallback is not None
+
+
+def test_what_is_no_fallback(kit: Kit) -> None:
+    assert problems_of(Stack(fallback="echo"), kit.registry) == [
+        "processor.fallback: a string is not the config of a processor. "
+        "Known here: EchoConfig (echo), ModelConfig (moshi)."
+    ]
+
+
 def test_a_default_with_a_required_setting(kit: Kit) -> None:
-    registry = _with_processor(kit, kit.component("moshi", kit.tone))
+    registry = _with_processors(kit, kit.component("moshi", kit.tone))
     assert problems_of(Stack(), registry) == [
         "processor.frequency_hz: is missing; expected a number, at least 20: Pitch in Hz."
     ]
@@ -200,9 +238,3 @@ def test_every_default_is_among_the_plugins_that_ship() -> None:
         assert [kind for kind, name in names.items() if name is None] == ["audio_source", "transport"]
         found = [registry.get(kind, name) for kind, name in names.items() if name is not None]
         assert {one.plugin.distribution for one in found} == {"coda-core"}
-
-
-def test_stacks_are_equal_where_they_say_the_same(kit: Kit) -> None:
-    one = Stack(processor=kit.echo(3), source="a.toml", reasons={"processor": "x"})
-    assert one == Stack(processor=kit.echo(3))
-    assert one != Stack(processor=kit.echo(4))

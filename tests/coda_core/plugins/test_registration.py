@@ -11,7 +11,7 @@ import pytest
 
 from coda_core.hookspecs import hookimpl
 from coda_core.interfaces import CONTRACT_VERSION, Component
-from coda_core.registration import HOOKS, Unusable, register
+from coda_core.plugins.registration import HOOKS, Unusable, register
 from coda_core.settings import setting
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class LostConfig:
 @attrs.frozen
 class UseConfig:
     use: str = setting("x", help="x")
+
+
+@attrs.frozen
+class FallbackConfig:
+    fallback: str = setting("x", help="x")
 
 
 @attrs.frozen
@@ -196,6 +201,11 @@ GOOD: dict[str, Any] = {"name": "good", "summary": "One.", "config": PlainConfig
         ({"config": ThawedConfig}, "config class ThawedConfig is not frozen: make it with @attrs.frozen"),
         ({"config": DictConfig}, "DictConfig.table has a type that a setting cannot have: dict[str, int]"),
         ({"config": UseConfig}, 'its config class has a setting called "use", which in a stack names the component'),
+        (
+            {"config": FallbackConfig},
+            'its config class has a setting called "fallback", '
+            "which in a stack names the processor that takes its place",
+        ),
         (
             {"config": LostConfig},
             "a type of config class LostConfig cannot be resolved (name 'Missing' is not defined): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,88 @@ def test_a_full_file_is_the_same_stack_as_one_from_python(
         ("file", "named in [[transport]]"),
     ]
     assert resolved.state_store.config is stack.state_store
+
+
+@pytest.mark.parametrize(
+    ("text", "fallback"),
+    [
+        ('[processor]\nfallback = "echo"', lambda kit, _: kit.echo()),
+        ('[processor]\nuse = "moshi"\nfallback = "${OTHER}"', lambda kit, _: kit.echo()),
+        ('[processor.fallback]\nuse = "echo"\ndelay_frames = 3', lambda kit, _: kit.echo(3)),
+        (
+            '[processor]\nfallback = { use = "moshi", cache = "models" }',
+            lambda kit, folder: kit.model(cache=folder / "models"),
+        ),
+    ],
+)
+def test_a_fallback_is_a_name_or_a_table(
+    kit: Kit, path: Path, text: str, fallback: Callable[[Kit, Path], object]
+) -> None:
+    stack = read(kit, path, text, OTHER="echo")
+    assert stack == Stack(processor=kit.model(), fallback=fallback(kit, path.parent), base_dir=path.parent)
+
+
+def test_a_fallback_says_what_it_is(kit: Kit, path: Path) -> None:
+    why = "fallback where the processor fails to load; named in [processor]"
+    resolved = resolve(read(kit, path, '[processor]\nuse = "moshi"\nfallback = "echo"'), kit.registry)
+    assert [(one.label, one.why) for one in resolved.all()][:2] == [("moshi", "named in [processor]"), ("echo", why)]
+    resolved = resolve(read(kit, path, "", "processor.fallback.use=moshi"), kit.registry)
+    assert [(one.label, one.why) for one in resolved.all()][:2] == [
+        ("moshi", "default: [processor] names none"),
+        ("moshi#2", why),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'fallback = "ecko"',
+            'processor.fallback: there is no processor called "ecko". Did you mean "echo"? '
+            "Installed here: echo, moshi.",
+        ),
+        (
+            "fallback = 3",
+            "processor.fallback: found 3 (an integer); expected the name of a processor, or a table. "
+            'Write fallback = "..."',
+        ),
+        (
+            "fallback = { delay_frames = 3 }",
+            "processor.fallback.use: is missing; expected the name of a processor. Installed here: echo, moshi.",
+        ),
+        (
+            'fallback = { use = "echo", delay_frame = 3 }',
+            'processor.fallback.delay_frame: the processor "echo" has no such setting. Did you mean "delay_frames"?',
+        ),
+        (
+            'fallback = { use = "echo", delay_frames = "3" }',
+            'processor.fallback.delay_frames: found "3" (a string); expected an integer, at least 0. '
+            "Write it without quotes: 3.",
+        ),
+        (
+            'fallback = { use = "echo", fallback = "moshi" }',
+            'processor.fallback.fallback: the processor "echo" has no such setting. Known: delay_frames.',
+        ),
+        (
+            'fallback = "${NOWHERE}"',
+            "processor.fallback: the environment variable NOWHERE is not set. Set it, or write a value here.",
+        ),
+    ],
+)
+def test_what_a_fallback_may_not_be(kit: Kit, path: Path, text: str, problem: str) -> None:
+    assert problems_of(kit, path, f"[processor]\n{text}") == [problem]
+
+
+def test_a_fallback_is_checked_with_all_the_rest(kit: Kit, path: Path) -> None:
+    text = '[processor]\nconversations = 0\nfallback = "ecko"\n[state_store]\nuse = "sqlit"'
+    keys = [problem.partition(": ")[0] for problem in problems_of(kit, path, text, "processor.fallback=cho")]
+    assert keys == ["processor.conversations", "processor.fallback (--set)", "state_store.use"]
+
+
+def test_only_a_processor_has_a_fallback(kit: Kit, path: Path) -> None:
+    assert problems_of(kit, path, '[state_store]\nuse = "sqlite"\nfallback = "memory"') == [
+        'state_store.fallback: the state store "sqlite" has no such setting. Known: path.'
+    ]
 
 
 def test_an_empty_file_is_the_default_stack(kit: Kit, path: Path) -> None:

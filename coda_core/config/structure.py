@@ -1,7 +1,7 @@
 """Plain values into config classes, strictly: no value is converted into one of another type.
 
 cattrs walks the classes and collects the errors, the hooks here decide what a value may be, and
-`coda_core.problems` puts what was collected into words.
+`coda_core.config.problems` puts what was collected into words.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, TypeVar
 
 import attrs
 
-from coda_core.environment import interpolate, lookup, toml_value, whole_variable
+from coda_core.config.environment import interpolate, lookup, toml_value, whole_variable
+from coda_core.config.problems import Mismatch, Refused, problems_in
 from coda_core.errors import Problem
 from coda_core.fields import Field, fields_of
-from coda_core.problems import Mismatch, Refused, problems_in
 from coda_core.settings import bounds_problem
 from coda_core.wording import found
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from coda_core.environment import MissingVariable, toml_value
+from coda_core.config.environment import MissingVariable, toml_value
 from coda_core.errors import CodaError, Problem
 from coda_core.fields import Field, fields_of
 from coda_core.settings import Setting

@@ -19,7 +19,7 @@ from coda_core import hookspecs
 from coda_core.fields import fields_of
 from coda_core.hookspecs import PROJECT, REGISTRATION_HOOKS
 from coda_core.interfaces import CONTRACT_VERSION, KINDS, Component, Kind, Requires
-from coda_core.registry import Plugin, Registered
+from coda_core.plugins.registry import Plugin, Registered
 from coda_core.wording import did_you_mean, one_line, shown, type_words
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ __all__ = ["HOOKS", "Loaded", "Unusable", "register"]
 
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("coda_"))
 """The names of all hooks."""
+
+_RESERVED: Final = {"use": "the component", "fallback": "the processor that takes its place"}
+"""What stands in a component's table beside its settings; a fallback only in a processor's."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -132,13 +135,13 @@ def _components(manager: pluggy.PluginManager, kind: Kind) -> tuple[Component[An
     for position, component in enumerate(returned):
         if not isinstance(component, Component):
             raise Unusable(f"{hook} returned a list with {type_words(component)}; expected Component")
-        for problem in _component_problems(component, returned[:position]):
+        for problem in _component_problems(kind, component, returned[:position]):
             name = shown(component.name) if isinstance(component.name, str) else type_words(component.name)
             raise Unusable(f"{hook}: component {name}: {problem}")
     return tuple(returned)
 
 
-def _component_problems(component: Component[Any], before: Any) -> Iterator[str]:
+def _component_problems(kind: Kind, component: Component[Any], before: Any) -> Iterator[str]:
     """Yield what is wrong with a component; `before` are those of its kind that the plugin returned before it."""
     if not isinstance(component.name, str) or _NAME.fullmatch(component.name) is None:
         yield "a name is lower-case letters and digits, words joined by hyphens"
@@ -155,7 +158,9 @@ def _component_problems(component: Component[Any], before: Any) -> Iterator[str]
     if component.worker is not None and not isinstance(component.worker, str):
         yield f"its worker is {type_words(component.worker)}; expected a name or None"
     try:
-        if any(field.name == "use" for field in fields_of(component.config)):
-            yield 'its config class has a setting called "use", which in a stack names the component'
+        settings = {field.name for field in fields_of(component.config)}
+        for name in sorted(settings & _RESERVED.keys()):
+            if kind == "processor" or name == "use":
+                yield f'its config class has a setting called "{name}", which in a stack names {_RESERVED[name]}'
     except TypeError as error:
         yield str(error)

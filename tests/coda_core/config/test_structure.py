@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coda_core.config.structure import Structurer
 from coda_core.errors import CodaError, Problem
 from coda_core.settings import setting
-from coda_core.structure import Structurer
 
 if TYPE_CHECKING:
     from tests.coda_core.conftest import Kit

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from coda_core.config.stack import SEVERAL, StackSettings, default_name
 from coda_core.fields import Field, fields_of
 from coda_core.interfaces import KINDS, Kind
-from coda_core.registry import Registered, Registry, kind_words
+from coda_core.plugins.registry import Registered, Registry, kind_words
 from coda_core.settings import Setting
-from coda_core.stack import SEVERAL, StackSettings, default_name
 
 __all__ = ["settings_of", "stack_schema"]
 
@@ -61,6 +61,7 @@ def stack_schema(registry: Registry) -> dict[str, Any]:
         "$defs": {
             **_DEFINITIONS,
             **{f"{kind}.{one.component.name}": _component(one) for kind in KINDS for one in usable[kind]},
+            **_fallbacks(usable["processor"]),
         },
     }
 
@@ -79,13 +80,37 @@ def _component(one: Registered) -> dict[str, Any]:
     table = _table(one.component.config)
     use = {"description": "Name of the component.", "anyOf": [{"const": name}, _INTERPOLATED]}
     defaults = {default_name(one.kind, StackSettings(streaming_enabled=streaming)) for streaming in (True, False)}
+    fallback = {"fallback": {"$ref": "#/$defs/fallback"}} if one.kind == "processor" else {}
     return {
         "title": f"{kind_words(one.kind)} {name}",
         "description": one.component.summary,
         **table,
-        "properties": {"use": use, **table["properties"]},
+        "properties": {"use": use, **fallback, **table["properties"]},
         "required": [*([] if name in defaults else ["use"]), *table["required"]],
     }
+
+
+def _fallbacks(processors: list[Registered]) -> dict[str, Any]:
+    """Return what may stand under ``fallback`` in the processor's table: a name, or a table that gives it."""
+    if not processors:
+        return {}
+    tables = {f"fallback.{one.component.name}": _fallback(one) for one in processors}
+    name = {"enum": [one.component.name for one in processors]}
+    return {
+        "fallback": {
+            "description": "Which processor takes the place of this one where it fails to load.",
+            "anyOf": [name, _INTERPOLATED, *({"$ref": f"#/$defs/{key}"} for key in tables)],
+        },
+        **tables,
+    }
+
+
+def _fallback(one: Registered) -> dict[str, Any]:
+    """Return a processor's table as a fallback has it: it is always named, and has no fallback of its own."""
+    table = _component(one)
+    properties = {name: setting for name, setting in table["properties"].items() if name != "fallback"}
+    required = ["use", *(name for name in table["required"] if name != "use")]
+    return {**table, "properties": properties, "required": required}
 
 
 def _table(cls: type) -> dict[str, Any]:

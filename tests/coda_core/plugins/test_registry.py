@@ -9,7 +9,7 @@ import pytest
 
 from coda_core.errors import ComponentConflict, MissingExtra, UnknownComponent
 from coda_core.interfaces import Kind, Requires
-from coda_core.registry import Registry, missing_modules, require
+from coda_core.plugins.registry import Registry, missing_modules, require
 
 if TYPE_CHECKING:
     from tests.coda_core.conftest import Kit

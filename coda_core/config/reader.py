@@ -11,27 +11,24 @@ from typing import Any
 
 import attrs
 
-from coda_core.errors import ConfigError, PluginError, Problem
-from coda_core.interfaces import KINDS, Kind
-from coda_core.overrides import apply_overrides
-from coda_core.plugins import load_plugins
-from coda_core.problems import unknown_name
-from coda_core.registry import Registered, Registry, kind_words
-from coda_core.stack import (
+from coda_core.config.overrides import apply_overrides
+from coda_core.config.problems import unknown_name
+from coda_core.config.resolution import component_problems, problems_of
+from coda_core.config.stack import (
+    FALLBACK,
     SEVERAL,
-    Chosen,
-    ResolvedStack,
     Stack,
     StackSettings,
-    component_problems,
     default_name,
-    problems_of,
-    resolve,
 )
-from coda_core.structure import Structurer
+from coda_core.config.structure import Structurer
+from coda_core.errors import ConfigError, PluginError, Problem
+from coda_core.interfaces import KINDS, Kind
+from coda_core.plugins import load_plugins
+from coda_core.plugins.registry import Registered, Registry, kind_words
 from coda_core.wording import found, listing, shown
 
-__all__ = ["Chosen", "ResolvedStack", "Stack", "read_stack", "resolve"]
+__all__ = ["read_stack"]
 
 
 def read_stack(
@@ -101,6 +98,8 @@ class _Reader:
             return
         before = len(self.problems)
         configs = [self._config(name, key, table) for key, table in self._tables(name, value)]
+        if name == "processor" and isinstance(value, dict) and "fallback" in value:
+            self.configs["fallback"] = self._fallback(value["fallback"])
         if len(self.problems) > before:
             self.failed.add(name)
         else:
@@ -108,9 +107,11 @@ class _Reader:
 
     def unusable(self) -> Iterator[Problem]:
         """Yield what else is wrong with the components of tables that could not be read."""
+        has_fallback = any(key == FALLBACK for _, key, _ in self._named)
         for kind, key, registered in self._named:
             if kind in self.failed:
-                yield from component_problems(registered, key, self._settings)
+                replaceable = key == "processor" and has_fallback
+                yield from component_problems(registered, key, self._settings, replaceable=replaceable)
 
     def _tables(self, kind: Kind, value: object) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the key and the content of each table of a kind."""
@@ -127,37 +128,49 @@ class _Reader:
             else:
                 self.problems.append(_no_table(kind, key, table))
 
-    def _config(self, kind: Kind, key: str, table: dict[str, Any]) -> object:
-        registered = self._component(kind, key, table)
+    def _fallback(self, value: object) -> object:
+        """Read what stands under ``fallback`` in the processor's table: a name, or a table of its own."""
+        if isinstance(value, str):
+            return self._config("processor", FALLBACK, {"use": value}, use_key=FALLBACK)
+        if isinstance(value, dict):
+            return self._config("processor", FALLBACK, value)
+        expected = "expected the name of a processor, or a table."
+        self.problems.append(Problem(FALLBACK, f"found {found(value)}; {expected}", 'Write fallback = "..."'))
+        return None
+
+    def _config(self, kind: Kind, key: str, table: dict[str, Any], use_key: str | None = None) -> object:
+        """Read a table; `use_key` is where its component is named, where that is not ``use`` in the table."""
+        registered = self._component(kind, key, table, use_key or f"{key}.use")
         if registered is None:
             return None
         self._named.append((kind, key, registered))
-        given = {name: value for name, value in table.items() if name != "use"}
+        beside = {"use", "fallback"} if key == "processor" else {"use"}
+        given = {name: value for name, value in table.items() if name not in beside}
         owner = f'the {kind_words(kind)} "{registered.component.name}"'
         config, problems = self._structurer.structure(given, registered.component.config, key, owner)
         self.problems += problems
         return config
 
-    def _component(self, kind: Kind, key: str, table: dict[str, Any]) -> Registered | None:
+    def _component(self, kind: Kind, key: str, table: dict[str, Any], use_key: str) -> Registered | None:
         header = f"[[{kind}]]" if kind in SEVERAL else f"[{kind}]"
         name: str | None
         if "use" in table:
-            name, problems = self._structurer.structure(table["use"], str, f"{key}.use")
+            name, problems = self._structurer.structure(table["use"], str, use_key)
             self.problems += problems
             self.reasons[key] = f"named in {header}"
         else:
-            name = default_name(kind, self._settings)
+            name = default_name(kind, self._settings) if key != FALLBACK else None
             self.reasons[key] = f"default: {header} names none"
             if name is None:
                 known = listing({one.component.name for one in self._registry.components(kind)})
                 missing = f"is missing; expected the name of {kind_words(kind, article=True)}."
-                self.problems.append(Problem(f"{key}.use", missing, f"Installed here: {known}."))
+                self.problems.append(Problem(use_key, missing, f"Installed here: {known}."))
         if name is None:
             return None
         try:
             return self._registry.get(kind, name)
         except PluginError as error:
-            self.problems.append(Problem(f"{key}.use", str(error)))
+            self.problems.append(Problem(use_key, str(error)))
             return None
 
 

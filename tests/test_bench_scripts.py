@@ -1,0 +1,69 @@
+"""The benchmarks, each run with tiny parameters: they run, and they print the JSON that is promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).parent / "bench"
+
+
+def run(name: str, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Run a benchmark; return its results by case and metric."""
+    # What moshi compiles where it may takes longer than everything else here.
+    environment = {**os.environ, "NO_TORCH_COMPILE": "1"}
+    command = [sys.executable, str(BENCH / f"{name}.py"), "--json", *arguments]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    printed = json.loads(ran.stdout)
+    assert set(printed) == {"benchmark", "results"}
+    assert printed["benchmark"] == name
+    for result in printed["results"]:
+        assert set(result) == {"case", "metric", "unit", "value", "baseline", "ratio"}
+        assert (result["ratio"] is None) == (not result["baseline"])
+    results = {(result["case"], result["metric"]): result for result in printed["results"]}
+    assert len(results) == len(printed["results"]) > 0
+    return results
+
+
+def test_every_benchmark_is_run_here() -> None:
+    benchmarks = {path.stem for path in BENCH.glob("*.py") if "arguments(__doc__)" in path.read_text()}
+    assert benchmarks == {"overhead", "sustained", "join", "soak"}
+
+
+def test_overhead() -> None:
+    results = run("overhead", "--batch", "1", "--steps", "3", "--rounds", "1")
+    assert results["B=1", "step"]["baseline"] > 0
+
+
+def test_sustained_beside_the_reference_server() -> None:
+    results = run(
+        *("sustained", "--callers", "1", "--seconds", "1", "--most", "1", "--search-seconds", "0.5"),
+        *("--reference-seconds", "1.2"),
+    )
+    assert results["1 callers", "step p50"]["baseline"] > 0
+    for metric in ("dropped", "unanswered", "load", "cpu of the kernel", "cpu of the callers"):
+        assert results["1 callers", metric]["baseline"] is None
+    for stage in ("lateness", "end to end", "behind"):
+        p50, p95, p99 = (results["1 callers", f"{stage} p{rank}"]["value"] for rank in (50, 95, 99))
+        assert p50 <= p95 <= p99
+    assert results["largest", "callers held"]["baseline"] == 1
+    assert results["second caller", "refused"]["value"] >= 0
+    assert results["reference server, 1 client", "end to end p50"]["value"] > 0
+
+
+def test_join() -> None:
+    results = run("join", "--others", "2", "--joins", "1", "--quiet-seconds", "0.5", "--pause", "0")
+    assert results["joining 2 others", "joined"]["value"] + results["joining 2 others", "refused"]["value"] >= 1
+    assert results["the 2 others", "dropped"]["baseline"] is None
+
+
+def test_soak() -> None:
+    results = run("soak", "--frames", "60", "--callers", "2", "--looks", "10")
+    assert results["2 slots", "frames"]["value"] == 60
+    for metric in ("resident_mb", "threads", "descriptors"):
+        assert results["2 slots", f"{metric} median"]["baseline"] > 0
