@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -29,6 +30,8 @@ class Bench:
     frames: dict[str, list[AudioFrame]] = attrs.field(factory=dict)
     found: list[tuple[str, Event]] = attrs.field(factory=list)
     reported: list[Event] = attrs.field(factory=list)
+    events: asyncio.Queue[Event] = attrs.field(factory=asyncio.Queue)
+    """What is in `reported`, for who wants to wait for the next."""
     broken: list[tuple[str, str]] = attrs.field(factory=list)
     lost: list[BaseException] = attrs.field(factory=list)
     hand_overs: list[int] = attrs.field(factory=list)
@@ -37,6 +40,10 @@ class Bench:
         self.hand_overs.append(len(frames))
         for frame in frames:
             self.frames.setdefault(frame.conversation, []).append(frame)
+
+    def report(self, event: Event) -> None:
+        self.reported.append(event)
+        self.events.put_nowait(event)
 
 
 OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
@@ -75,7 +82,7 @@ def open_bench(tmp_path: Path) -> OpenBench:
             followers=followers or {},
             deliver=bench.deliver,
             found=lambda label, events: bench.found.extend((label, event) for event in events),
-            report=bench.reported.append,
+            report=bench.report,
             broken=lambda conversation, message: bench.broken.append((conversation, message)),
             lost=bench.lost.append,
         )

@@ -394,10 +394,7 @@ async def test_measures_are_told_to_observers(open_bench: OpenBench) -> None:
         await asyncio.sleep(0)
         for _ in range(3):
             clock.advance(5)
-            while not bench.reported:
-                await asyncio.sleep(0)
-            (event,) = bench.reported
-            bench.reported.clear()
+            event = await bench.events.get()
             assert isinstance(event, Measured)
             assert event.measures.live == 1
             assert event.measures.resident_bytes > 1_000_000
