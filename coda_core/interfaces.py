@@ -359,6 +359,10 @@ class Distribution:
     maximum: float
 
 
+def _share(lost: int, kept: int) -> float:
+    return lost / (lost + kept) if lost else 0.0
+
+
 @attrs.frozen(kw_only=True)
 class LaneMeasures:
     """Counters and latencies of one conversation since it was opened."""
@@ -378,6 +382,11 @@ class LaneMeasures:
     lateness_s: Distribution
     end_to_end_s: Distribution
     """Last sample of a frame in, to its answer handed over."""
+
+    @property
+    def drop_rate(self) -> float:
+        """Input frames lost, as a share of all that came in."""
+        return _share(self.dropped_frames, self.frames + self.queued_frames)
 
 
 @attrs.frozen(kw_only=True)
@@ -405,6 +414,11 @@ class Measures:
     """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
     ``follow:LABEL`` for each follower."""
     conversations: Mapping[str, LaneMeasures]
+
+    @property
+    def drop_rate(self) -> float:
+        """Input frames lost, as a share of those lost and those stepped."""
+        return _share(self.dropped_frames, self.frames)
 
 
 @attrs.frozen(kw_only=True)

@@ -45,7 +45,9 @@ class MoshiConfig:
         minimum=1,
         maximum=1024,
     )
-    seed: int = setting(0, help="seed of a conversation that brings none of its own")
+    seed: int | None = setting(
+        None, help="seed of a conversation that brings none of its own; by default one is drawn, and recorded, for each"
+    )
     greedy: bool = setting(False, help="always take the likeliest token")
     text_temperature: float | None = setting(
         None, help="temperature of text tokens, 0 is greedy; the checkpoint's own by default, else 0.7", minimum=0

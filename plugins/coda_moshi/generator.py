@@ -76,8 +76,8 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
         return SlotState(own | self.lm_model.get_streaming_state())
 
     def configure(self, slot: int, sampling: SamplingSettings) -> None:
-        """Set how `slot` samples from its next step on."""
-        self._seed_keys[slot] = seed_key(sampling.seed)
+        """Set how `slot` samples from its next step on; without any seed it has 0."""
+        self._seed_keys[slot] = seed_key(sampling.seed or 0)
         self._text.configure(slot, temperature=sampling.text_temperature, top_k=sampling.text_top_k)
         self._audio.configure(slot, temperature=sampling.audio_temperature, top_k=sampling.audio_top_k)
 

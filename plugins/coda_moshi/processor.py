@@ -82,6 +82,7 @@ class MoshiProcessor:
             fingerprint=model.fingerprint,
             sample_rate_hz=self._mimi.sample_rate,
             frame_samples=self._mimi.frame_size,
+            defaults=sampling.as_options(),
         )
 
     def open(self, slot: int, options: SlotOptions) -> None:

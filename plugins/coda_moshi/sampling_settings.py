@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from coda_core.errors import ConversationError, ModelError
+from coda_core.interfaces import SlotOptions
 
 if TYPE_CHECKING:
-    from coda_core.interfaces import SlotOptions
     from coda_moshi.config import MoshiConfig
 
 __all__ = ["SamplingSettings"]
@@ -20,7 +20,8 @@ __all__ = ["SamplingSettings"]
 class SamplingSettings:
     """Settings with nothing left open. A temperature of 0 is greedy; a top-k is at least 1."""
 
-    seed: int
+    seed: int | None
+    """None where each conversation brings its own."""
     text_temperature: float
     audio_temperature: float
     text_top_k: int
@@ -38,6 +39,16 @@ class SamplingSettings:
             audio_temperature=0.0 if config.greedy else _first(config.audio_temperature, recommended, "temp", 0.8),
             text_top_k=_tokens(_first(config.text_top_k, recommended, "top_k_text", 25), text_card),
             audio_top_k=_tokens(_first(config.audio_top_k, recommended, "top_k", 250), card),
+        )
+
+    def as_options(self) -> SlotOptions:
+        """Return what a conversation would have to ask for to get these settings."""
+        return SlotOptions(
+            seed=self.seed,
+            text_temperature=self.text_temperature,
+            audio_temperature=self.audio_temperature,
+            text_top_k=self.text_top_k,
+            audio_top_k=self.audio_top_k,
         )
 
     def asked(self, options: SlotOptions) -> Self:

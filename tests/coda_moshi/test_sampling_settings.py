@@ -16,17 +16,17 @@ def of_stack(recommended: dict[str, Any] | None = None, **settings: Any) -> Samp
 
 def test_defaults_are_those_of_the_moshi_package() -> None:
     assert of_stack() == SamplingSettings(
-        seed=0, text_temperature=0.7, audio_temperature=0.8, text_top_k=25, audio_top_k=250
+        seed=None, text_temperature=0.7, audio_temperature=0.8, text_top_k=25, audio_top_k=250
     )
 
 
 def test_a_checkpoint_recommends_and_the_stack_decides() -> None:
     recommended = {"temp": 0.3, "temp_text": 0.2, "top_k": 30, "top_k_text": 10}
     assert of_stack(recommended) == SamplingSettings(
-        seed=0, text_temperature=0.2, audio_temperature=0.3, text_top_k=10, audio_top_k=30
+        seed=None, text_temperature=0.2, audio_temperature=0.3, text_top_k=10, audio_top_k=30
     )
     assert of_stack(recommended, text_temperature=1.0, audio_top_k=7) == SamplingSettings(
-        seed=0, text_temperature=1.0, audio_temperature=0.3, text_top_k=10, audio_top_k=7
+        seed=None, text_temperature=1.0, audio_temperature=0.3, text_top_k=10, audio_top_k=7
     )
 
 
@@ -61,3 +61,15 @@ def test_a_conversation_may_be_greedy_or_not() -> None:
     assert warm == of_stack()
     with pytest.raises(ConversationError, match="greedy is off, but this stack's temperatures are 0"):
         of_stack(greedy=True).asked(SlotOptions(greedy=False))
+
+
+def test_what_a_stack_gives_can_be_asked_for_again() -> None:
+    settings = SamplingSettings.of_stack(MoshiConfig(seed=5, text_temperature=0.3), {}, text_card=100, card=50)
+    assert settings.asked(settings.as_options()) == settings
+    assert settings.asked(SlotOptions()) == settings
+
+
+def test_a_stack_without_a_seed_leaves_it_to_the_conversation() -> None:
+    settings = SamplingSettings.of_stack(MoshiConfig(), {}, text_card=100, card=50)
+    assert settings.as_options().seed is None
+    assert settings.asked(SlotOptions(seed=9)).seed == 9

@@ -136,6 +136,7 @@ async def test_overflow_drops_by_policy_and_says_so(open_bench: OpenBench, overf
         await lane.drain()
         np.testing.assert_array_equal(spoken(bench, "ada"), -frames(7).reshape(7, FRAME)[kept].ravel())
         assert lane.measures().dropped_frames == bench.manager.measures().dropped_frames == 2
+        assert lane.measures().drop_rate == bench.manager.measures().drop_rate == 2 / 7
         assert [event for event in bench.reported if isinstance(event, Gap)] == [
             Gap(conversation="ada", frame=0, frames=2)
         ]

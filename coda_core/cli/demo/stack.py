@@ -29,7 +29,7 @@ def demo_kernel(recording: Path, files: DemoFiles, stack_path: Path | None, prog
         stack, registry = read_stack(stack_path)
     else:
         registry = load_plugins()
-        moshi = _config(registry, "processor", "moshi", model_path="tiny")
+        moshi = _config(registry, "processor", "moshi", model_path="tiny", seed=1)
         stack = Stack(name="demo", processor=moshi, source=_SOURCE)
     manager = stack.streaming_manager
     stack = attrs.evolve(
