@@ -17,6 +17,8 @@ __all__ = ["Meter"]
 _RECENT_STEPS: Final = 128
 """About ten seconds of steps."""
 
+_ENOUGH_STEPS: Final = 20
+
 
 class Meter:
     """Histograms of every stage, for all conversations and for each slot."""
@@ -37,7 +39,8 @@ class Meter:
     def add(self, step: StepDone, handed_over_s: float) -> None:
         """Take one step."""
         took = step.done_s - step.start_s
-        self._recent.append(took)
+        if step.frames:  # a step that failed says nothing of how long steps take
+            self._recent.append(took)
         self._busy_s += took
         self._stage("step").add(took)
         self._stage("hand_over").add(handed_over_s - step.done_s)
@@ -63,8 +66,14 @@ class Meter:
         self._recent.clear()
 
     def load(self) -> float:
-        """Return the recent p95 of the step time as a share of one frame; 0 where there is nothing to go by."""
-        return float(np.percentile(self._recent, 95)) / self._frame_s if self._recent else 0.0
+        """Return the recent p95 of the step time as a share of one frame; 0 where there is nothing to go by.
+
+        Of fewer than 20 steps the p95 would be the slowest, so their median stands in.
+        """
+        if not self._recent:
+            return 0.0
+        percent = 95 if len(self._recent) >= _ENOUGH_STEPS else 50
+        return float(np.percentile(self._recent, percent)) / self._frame_s
 
     @property
     def realtime_factor(self) -> float:

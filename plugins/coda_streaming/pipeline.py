@@ -148,10 +148,10 @@ class Pipeline:
             self._lost(error)
             return
         except Exception as error:
+            done = self._clock.now()
             if not isinstance(error, CodaError):
                 _logger.exception("a step of %d conversations failed", len(lanes))
             faults = [(lane, f"a step of the model failed: {error}") for lane in lanes]
-            done = self._clock.now()
         else:
             done = self._clock.now()
             stage_s = output.stage_s
