@@ -56,7 +56,7 @@ class StreamLane:
         self.fault = ""
         self.unanswered = 0
         """Frames that are queued or in a step that was not handed over yet."""
-        self.frames = self.dropped = self.late = self.filled = 0
+        self.dropped = self.filled = 0
         self.moved = asyncio.Event()
         """Set whenever `unanswered` fell or the lane ended."""
         self._manager = manager

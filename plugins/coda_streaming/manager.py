@@ -144,12 +144,12 @@ class Streaming:
     # For lanes
 
     def lane_measures(self, lane: StreamLane) -> LaneMeasures:
-        end_to_end, lateness = self._meter.lane(lane.slot)
+        end_to_end, lateness, late = self._meter.lane(lane.slot)
         return LaneMeasures(
-            frames=lane.frames,
+            frames=end_to_end.count,
             queued_frames=len(lane.queue),
             dropped_frames=lane.dropped,
-            late_frames=lane.late,
+            late_frames=late,
             filled_frames=lane.filled,
             nan_samples=lane.nan_samples,
             paused=lane.paused,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
+import attrs
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from coda_core.interfaces import Distribution
 from coda_streaming.histogram import Histogram, HistogramBank
@@ -18,10 +21,26 @@ _RECENT_STEPS: Final = 128
 """About ten seconds of steps."""
 
 _ENOUGH_STEPS: Final = 20
+_TOGETHER: Final = 64
+
+
+@attrs.frozen(eq=False)
+class _Timing:
+    """When things happened in one step: without its audio, which would keep memory."""
+
+    slots: list[int]
+    arrival_s: NDArray[np.float64]
+    start_s: float
+    took_s: float
+    handed_over_s: float
+    stage_s: Mapping[str, float]
 
 
 class Meter:
-    """Histograms of every stage, for all conversations and for each slot."""
+    """Histograms of every stage, for all conversations and for each slot.
+
+    The times of steps are kept and counted some dozens at a time: on the way of a frame that costs one append.
+    """
 
     def __init__(self, slots: int, frame_s: float) -> None:
         self._frame_s = frame_s
@@ -29,37 +48,41 @@ class Meter:
         self._queue = Histogram()
         self._end_to_end = Histogram()
         self._lanes = HistogramBank(slots)
+        self._late_of = np.zeros(slots, np.int64)
+        self._late = 0
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._waiting: list[_Timing] = []
         self._busy_s = 0.0
+        self._frames = 0
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self.frames = 0
-        self.late = 0
 
     def add(self, step: StepDone, handed_over_s: float) -> None:
         """Take one step."""
         took = step.done_s - step.start_s
         if step.frames:  # a step that failed says nothing of how long steps take
             self._recent.append(took)
-        self._busy_s += took
-        self._stage("step").add(took)
-        self._stage("hand_over").add(handed_over_s - step.done_s)
-        for name, seconds in step.stage_s.items():
-            self._stage(name).add(seconds)
-        self._queue.add_all(step.start_s - step.arrival_s)
-        end_to_end = handed_over_s - step.arrival_s
-        self._end_to_end.add_all(end_to_end)
-        self._lanes.add(np.array([lane.slot for lane in step.lanes]), end_to_end)
-        self.frames += len(step.lanes)
-        for lane, seconds in zip(step.lanes, end_to_end.tolist(), strict=True):
-            lane.frames += 1
-            if seconds > self._frame_s:
-                lane.late += 1
-                self.late += 1
+        slots = [lane.slot for lane in step.lanes]
+        self._waiting.append(_Timing(slots, step.arrival_s, step.start_s, took, handed_over_s, step.stage_s))
+        if len(self._waiting) >= _TOGETHER:
+            self._count()
+
+    @property
+    def frames(self) -> int:
+        self._count()
+        return self._frames
+
+    @property
+    def late(self) -> int:
+        """Frames handed over later than one frame after their arrival."""
+        self._count()
+        return self._late
 
     def fresh(self, slot: int) -> None:
         """Forget the slot's conversation before."""
+        self._count()
         self._lanes.clear(slot)
+        self._late_of[slot] = 0
 
     def idle(self) -> None:
         """Forget recent steps: nobody is there any more to be slow for."""
@@ -80,6 +103,7 @@ class Meter:
         return self.frames * self._frame_s / self._busy_s if self._busy_s else 0.0
 
     def stages(self) -> dict[str, Distribution]:
+        self._count()
         return {
             "queue": self._queue.distribution(),
             **{name: histogram.distribution() for name, histogram in self._stages.items()},
@@ -87,9 +111,11 @@ class Meter:
             "lateness": self._end_to_end.distribution(minus_s=self._frame_s),
         }
 
-    def lane(self, slot: int) -> tuple[Distribution, Distribution]:
-        """Return end to end and lateness of the slot's conversation."""
-        return self._lanes.distribution(slot), self._lanes.distribution(slot, minus_s=self._frame_s)
+    def lane(self, slot: int) -> tuple[Distribution, Distribution, int]:
+        """Return end to end and lateness of the slot's conversation, and how many of its frames were late."""
+        self._count()
+        end_to_end = self._lanes.distribution(slot)
+        return end_to_end, self._lanes.distribution(slot, minus_s=self._frame_s), int(self._late_of[slot])
 
     def cpu_share(self) -> float:
         """Return the cores this process kept busy since the last call."""
@@ -97,6 +123,23 @@ class Meter:
 
     def resident_bytes(self) -> int:
         return int(self._process.memory_info().rss)
+
+    def _count(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for step in waiting:
+            end_to_end = step.handed_over_s - step.arrival_s
+            late = end_to_end > self._frame_s
+            self._busy_s += step.took_s
+            self._frames += len(step.slots)
+            self._late += int(late.sum())
+            self._late_of[step.slots] += late
+            self._queue.add_all(step.start_s - step.arrival_s)
+            self._end_to_end.add_all(end_to_end)
+            self._lanes.add(np.array(step.slots), end_to_end)
+            self._stage("step").add(step.took_s)
+            self._stage("hand_over").add(step.handed_over_s - step.start_s - step.took_s)
+            for name, seconds in step.stage_s.items():
+                self._stage(name).add(seconds)
 
     def _stage(self, name: str) -> Histogram:
         histogram = self._stages.get(name)

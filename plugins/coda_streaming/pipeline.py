@@ -144,8 +144,7 @@ class Pipeline:
         try:
             output = self.processor.step(StepInput(slots, heard, caller))
         except ProcessorLost as error:
-            self._dead = True
-            self._lost(error)
+            self.fail(error)
             return
         except Exception as error:
             done = self._clock.now()
@@ -166,6 +165,10 @@ class Pipeline:
         broken = self._contain(faults, events)
         arrival_s = np.array([each.arrival_s for each in queued])
         self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s))
+
+    def fail(self, error: BaseException) -> None:
+        self._dead = True
+        self._lost(error)
 
     def _ready_at(self, lane: StreamLane) -> float | None:
         """Return when the lane's next frame came in or, where silence stands in for it, should have."""

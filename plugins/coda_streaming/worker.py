@@ -19,6 +19,7 @@ __all__ = ["Pipelined", "Worker"]
 
 T = TypeVar("T")
 _logger = logging.getLogger("coda.streaming")
+_logger = logging.getLogger("coda.streaming")
 
 
 class Pipelined(Protocol):
@@ -31,7 +32,10 @@ class Pipelined(Protocol):
         """
 
     def step(self) -> None:
-        """Do one step. Must not raise."""
+        """Do one step. What it raises is a defect, and ends this pipeline alone."""
+
+    def fail(self, error: BaseException) -> None:
+        """Never be due again, and tell who waits."""
 
 
 class Worker:
@@ -108,7 +112,11 @@ class Worker:
             for call in calls:
                 call()
             for pipeline in ready:
-                pipeline.step()
+                try:
+                    pipeline.step()
+                except BaseException as error:
+                    _logger.critical("a pipeline failed and is taken off its worker", exc_info=error)
+                    pipeline.fail(error)
 
     def _next(self) -> tuple[list[Callable[[], None]], list[Pipelined]]:
         """Wait for work; nothing at all means that the worker is to end."""

@@ -14,7 +14,7 @@ __all__ = ["BareLoop"]
 
 
 class BareLoop:
-    """Stock Mimi and `LMGen` on a checkpoint folder, greedy, for a batch of callers that all step together."""
+    """Stock Mimi and `LMGen` on a checkpoint folder, for a batch of callers that all step together."""
 
     def __init__(self, folder: Path, batch: int) -> None:
         names = json.loads((folder / "config.json").read_text())
@@ -27,7 +27,7 @@ class BareLoop:
             tokenizer=folder / names["tokenizer_name"],
         )
         self._mimi = info.get_mimi(device="cpu")
-        self._generator = LMGen(info.get_moshi(device="cpu", dtype=torch.float32), use_sampling=False)
+        self._generator = LMGen(info.get_moshi(device="cpu", dtype=torch.float32), **info.lm_gen_config)
         self._mimi.streaming_forever(batch)
         self._generator.streaming_forever(batch)
 

@@ -1,7 +1,7 @@
 """What the framework adds to the bare `moshi` loop: the `offline` manager in a kernel against stock `LMGen`.
 
-Both step the same checkpoint with the same noise, greedily, at the same batch size, in turns within one process. The
-bare loop does what the reference server does for a frame: encode, step, decode. A round's figure is its wall time
+Both step the same checkpoint with the same noise at the same batch size, sampling with the checkpoint's settings, with
+the same number of CPU threads, in turns within one process. The bare loop does what the reference server does for a frame: encode, step, decode. A round's figure is its wall time
 divided by its steps; the ratio is the median over rounds of framework over bare loop.
 
     python tests/bench/overhead.py --json
@@ -14,6 +14,7 @@ import statistics
 import time
 
 import numpy as np
+import torch
 from bare_loop import BareLoop
 from numpy.typing import NDArray
 from reporting import Result, arguments, report
@@ -39,10 +40,11 @@ async def framework(conversations: list[Conversation], pcm: NDArray[np.float32])
 async def compare(batch: int, steps: int, rounds: int) -> list[Result]:
     """Return the figures of one batch size."""
     folder = tiny_checkpoint(cache_dir())
+    torch.set_num_threads(1)  # as many as the Moshi client takes for a checkpoint of this size
     bare = BareLoop(folder, batch)
     pcm = np.random.default_rng(0).uniform(-0.3, 0.3, (batch, steps, 1_920)).astype(np.float32)
     stack = Stack(
-        processor=MoshiConfig(model_path=str(folder), conversations=batch, greedy=True),
+        processor=MoshiConfig(model_path=str(folder), conversations=batch, seed=0),
         streaming_manager=OfflineConfig(),
     )
     ours: list[float] = []

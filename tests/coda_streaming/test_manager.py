@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from coda_core.audio import AudioFormat, Block
 from coda_core.errors import ConversationBroken, ConversationClosed, Full, ProcessorLost
 from coda_core.events import Event, Fault, Gap
-from coda_core.interfaces import Measured, ProcessorInfo, SlotOptions, StepInput, StepRecord
+from coda_core.interfaces import Measured, ProcessorInfo, SlotOptions, StepInput, StepOutput, StepRecord
 from coda_core.testing import ManualClock, ScriptedProcessor
 from coda_streaming.config import OfflineConfig, RealtimeConfig
 from coda_streaming.lane import StreamLane
@@ -309,6 +310,22 @@ async def test_a_lost_processor_ends_everything_at_once(open_bench: OpenBench) -
         assert not bench.manager.admit().ok
         with pytest.raises(ConversationBroken):
             await lanes[1].push(block(1))
+
+
+async def test_a_defect_in_a_processor_ends_its_conversations_and_not_the_worker(open_bench: OpenBench) -> None:
+    class Careless(ScriptedProcessor):
+        def step(self, batch: StepInput) -> StepOutput:
+            return attrs.evolve(super().step(batch), token=np.zeros(99, np.int64))
+
+    async with open_bench(OfflineConfig(), processor=Careless(), worker="shared") as bad:
+        async with open_bench(OfflineConfig(), worker="shared") as good:
+            sick, sound = await open_lane(bad), await open_lane(good)
+            await sick.push(block(1))
+            with pytest.raises(ConversationBroken):
+                await sick.drain()
+            await sound.push(block(2))
+            await sound.drain()
+    assert len(bad.lost) == 1
 
 
 async def test_a_full_house_refuses_with_capacity(open_bench: OpenBench) -> None:

@@ -13,7 +13,6 @@ from coda_streaming.pipeline import StepDone
 
 class Lane:
     slot = 1
-    frames = late = 0
 
 
 def step(start_s: float, took_s: float, *, failed: bool = False) -> StepDone:
@@ -39,8 +38,8 @@ def test_every_stage_is_measured_where_it_lies() -> None:
         assert stages[name].mean == pytest.approx(seconds), name
     assert stages["lateness"].mean == pytest.approx(-0.025)
     assert meter.realtime_factor == pytest.approx(2.0)
-    end_to_end, lateness = meter.lane(1)
-    assert (end_to_end.count, lateness.count) == (1, 1)
+    end_to_end, lateness, late = meter.lane(1)
+    assert (end_to_end.count, lateness.count, late) == (1, 1, 0)
     assert meter.lane(0)[0].count == 0
 
 
@@ -67,4 +66,6 @@ def test_late_frames_are_counted() -> None:
     meter = Meter(slots=2, frame_s=0.08)
     meter.add(step(0, 0.04), handed_over_s=0.05)
     meter.add(step(1, 0.04), handed_over_s=1.2)
-    assert (meter.frames, meter.late) == (2, 1)
+    assert (meter.frames, meter.late, meter.lane(1)[2]) == (2, 1, 1)
+    meter.fresh(1)
+    assert (meter.late, meter.lane(1)[2]) == (1, 0)
