@@ -1,8 +1,9 @@
 """What the framework adds to the bare `moshi` loop: the `offline` manager in a kernel against stock `LMGen`.
 
 Both step the same checkpoint with the same noise at the same batch size, sampling with the checkpoint's settings, with
-the same number of CPU threads, in turns within one process. The bare loop does what the reference server does for a frame: encode, step, decode. A round's figure is its wall time
-divided by its steps; the ratio is the median over rounds of framework over bare loop.
+the same number of CPU threads, in turns within one process. The bare loop does what the reference server does for a
+frame: encode, step, decode. A round's figure is its wall time divided by its steps; the ratio is the median over rounds
+of framework over bare loop.
 
     python tests/bench/overhead.py --json
 """

@@ -317,14 +317,16 @@ async def test_a_defect_in_a_processor_ends_its_conversations_and_not_the_worker
         def step(self, batch: StepInput) -> StepOutput:
             return attrs.evolve(super().step(batch), token=np.zeros(99, np.int64))
 
-    async with open_bench(OfflineConfig(), processor=Careless(), worker="shared") as bad:
-        async with open_bench(OfflineConfig(), worker="shared") as good:
-            sick, sound = await open_lane(bad), await open_lane(good)
-            await sick.push(block(1))
-            with pytest.raises(ConversationBroken):
-                await sick.drain()
-            await sound.push(block(2))
-            await sound.drain()
+    async with (
+        open_bench(OfflineConfig(), processor=Careless(), worker="shared") as bad,
+        open_bench(OfflineConfig(), worker="shared") as good,
+    ):
+        sick, sound = await open_lane(bad), await open_lane(good)
+        await sick.push(block(1))
+        with pytest.raises(ConversationBroken):
+            await sick.drain()
+        await sound.push(block(2))
+        await sound.drain()
     assert len(bad.lost) == 1
 
 
