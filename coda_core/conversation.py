@@ -207,6 +207,7 @@ class Conversation:
         if self.status == "broken":
             return
         self.publish(Closed(reason=reason, frames=self.frames, frame=self.frames))
+        self.status = "closed"
         try:
             await self._journal.durable(self.id)
         finally:

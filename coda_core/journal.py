@@ -41,6 +41,7 @@ class Journal:
         self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []
         self._work = asyncio.Event()
         self._closing = False
+        self._ended = False
         self._failing = False
         self.lost = 0
         """Events that were given up because the store did not take them."""
@@ -66,6 +67,8 @@ class Journal:
         sequence = self._last.get(conversation, 0)
         if self.durable_sequence(conversation) >= sequence:
             return
+        if self._ended:
+            raise StoreError("the journal is closed")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((conversation, sequence, future))
         await future
@@ -77,6 +80,13 @@ class Journal:
 
     async def run(self) -> None:
         """Carry batches to the state manager until `close` was called and everything is stored."""
+        try:
+            await self._carry()
+        finally:
+            self._ended = True
+            self._refuse(StoreError("the journal is closed"))
+
+    async def _carry(self) -> None:
         while True:
             while not self._pending:
                 if self._closing:
@@ -143,6 +153,10 @@ class Journal:
         if not self._failing:
             self._failing = True
             self._logger.error("events could not be stored, trying again: %s", error)
+        self._refuse(error)
+
+    def _refuse(self, error: StoreError) -> None:
+        """Tell all who wait that their events are not stored now."""
         for _, _, future in self._waiting:
             if not future.done():
                 reason = StoreError(f"the conversation's events could not be stored: {error}")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
 from coda_core.config import Chosen, Stack, read_stack, resolve
 from coda_core.conversation import Conversation
-from coda_core.errors import CodaError, ConversationBroken, Full
+from coda_core.errors import CodaError, ConversationBroken, ConversationClosed, Full
 from coda_core.events import Event, Opened
 from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, Wiring
 from coda_core.journal import Journal
@@ -66,6 +66,10 @@ class Kernel:
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
+        self._closed = True
+        """True before it was entered and once it is being left."""
+        self._openings: set[asyncio.Task[Conversation]] = set()
+        """Conversations on their way; they are given up when the kernel is left."""
         self._parts: Components
         self._journal: Journal
 
@@ -97,6 +101,7 @@ class Kernel:
             self._journal = Journal(self._record, self._clock)
             exits.push_async_callback(self._close_journal, asyncio.create_task(self._journal.run()))
             exits.push_async_callback(self._close_conversations)
+            self._closed = False
             self.registry.started(self)
             self._exits = exits.pop_all()
         return self
@@ -140,7 +145,9 @@ class Kernel:
         """
         for text in (user_id or "", *(metadata or {}), *(metadata or {}).values()):
             text.encode()
-        conversation = await self._open(format or AudioFormat(), user_id, options or SlotOptions(), metadata or {})
+        conversation = await self._begin(
+            self._open(format or AudioFormat(), user_id, options or SlotOptions(), metadata or {})
+        )
         try:
             yield conversation
         finally:
@@ -151,7 +158,7 @@ class Kernel:
         if self._local is None:
             source = self._parts.audio_source
             format = source.format if source is not None else AudioFormat()
-            self._local = asyncio.create_task(self._open(format, None, SlotOptions(), {}))
+            self._local = asyncio.create_task(self._begin(self._open(format, None, SlotOptions(), {})))
         return await asyncio.shield(self._local)
 
     def subscribe(self, *kinds: type[E], size: int = 1000) -> Subscription[E]:
@@ -241,9 +248,25 @@ class Kernel:
 
     # Opening and closing
 
+    async def _begin(self, opening: Coroutine[Any, Any, Conversation]) -> Conversation:
+        """Await an opening that is given up where the kernel is left meanwhile; then raises `ConversationClosed`."""
+        task = asyncio.create_task(opening)
+        self._openings.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if self._closed and current is not None and not current.cancelling():
+                raise ConversationClosed("the kernel was closed while the conversation opened") from None
+            raise
+        finally:
+            self._openings.discard(task)
+
     async def _open(
         self, format: AudioFormat, user_id: str | None, options: SlotOptions, metadata: Mapping[str, str]
     ) -> Conversation:
+        if self._closed:
+            raise ConversationClosed("the kernel is closed")
         if self._failure is not None:
             raise ConversationBroken(f"the processor is lost: {self._failure}")
         manager = self._parts.streaming_manager
@@ -302,8 +325,10 @@ class Kernel:
         self._journal.forget(conversation.id)
 
     async def _close_conversations(self) -> None:
-        if self._local is not None:
-            self._local.cancel()
+        self._closed = True
+        for opening in self._openings:
+            opening.cancel()
+        await asyncio.gather(*self._openings, return_exceptions=True)
         closing = [each.close("shutdown") for each in self._conversations.values()]
         for error in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(error, BaseException):

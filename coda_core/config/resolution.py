@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -31,8 +32,9 @@ def resolve(stack: Stack, registry: Registry) -> ResolvedStack:
     """Choose the defaults and check every component; raises `ConfigError` with every problem there is."""
     resolver = _Resolver(stack, registry)
     chosen = {kind: resolver.choose(kind) for kind in KINDS}
-    if resolver.problems:
-        raise ConfigError(resolver.problems, stack.source)
+    problems = [*resolver.problems, *_shared_files(chosen)]
+    if problems:
+        raise ConfigError(problems, stack.source)
     return ResolvedStack(
         name=stack.name,
         base_dir=stack.base_dir,
@@ -45,6 +47,23 @@ def resolve(stack: Stack, registry: Registry) -> ResolvedStack:
         state_store=chosen["state_store"][0],
         transports=chosen["transport"],
     )
+
+
+def _shared_files(chosen: Mapping[Kind, Sequence[Chosen]]) -> Iterator[Problem]:
+    """Yield a problem for each file that one component writes and another uses too."""
+    users: dict[Path, list[tuple[Kind, str]]] = {}
+    for kind, components in chosen.items():
+        for number, one in enumerate(components):
+            table = f"{kind}.{number}" if kind in SEVERAL else kind
+            for field in attrs.fields(type(one.config)):
+                value = getattr(one.config, field.name)
+                if isinstance(value, Path):
+                    users.setdefault(value.resolve(), []).append((kind, f"{table}.{field.name}"))
+    for path, keys in users.items():
+        if len(keys) > 1 and any(kind in ("transport", "state_store") for kind, _ in keys):
+            first, *others = [key for _, key in keys]
+            message = f"{path} is used by {first} too, and one would destroy what the other has there."
+            yield from (Problem(key, message, "Give each a file of its own.") for key in others)
 
 
 def problems_of(stack: Stack, registry: Registry, *, without: Collection[Kind]) -> list[Problem]:

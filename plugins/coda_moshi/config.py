@@ -50,10 +50,16 @@ class MoshiConfig:
     )
     greedy: bool = setting(False, help="always take the likeliest token")
     text_temperature: float | None = setting(
-        None, help="temperature of text tokens, 0 is greedy; the checkpoint's own by default, else 0.7", minimum=0
+        None,
+        help="temperature of text tokens, 0 is greedy; the checkpoint's own by default, else 0.7",
+        minimum=0,
+        maximum=100,
     )
     audio_temperature: float | None = setting(
-        None, help="temperature of audio tokens, 0 is greedy; the checkpoint's own by default, else 0.8", minimum=0
+        None,
+        help="temperature of audio tokens, 0 is greedy; the checkpoint's own by default, else 0.8",
+        minimum=0,
+        maximum=100,
     )
     text_top_k: int | None = setting(
         None,

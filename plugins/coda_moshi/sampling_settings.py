@@ -60,8 +60,8 @@ class SamplingSettings:
         text = self.text_temperature if options.text_temperature is None else options.text_temperature
         audio = self.audio_temperature if options.audio_temperature is None else options.audio_temperature
         for name, temperature in (("text_temperature", text), ("audio_temperature", audio)):
-            if not 0 <= temperature < float("inf"):
-                raise ConversationError(f"{name} is {temperature}; give a number from 0 (greedy) up")
+            if not 0 <= temperature <= 100:
+                raise ConversationError(f"{name} is {temperature}; give a number from 0 (greedy) to 100")
         if greedy is False and (text == 0 or audio == 0):
             raise ConversationError(
                 "greedy is off, but this stack's temperatures are 0; give text_temperature and audio_temperature too"

@@ -127,6 +127,8 @@ class FollowerThread:
     def _feed(self, step: _Step) -> None:
         try:
             found = self.follower.feed(step.records)
+            if not all(isinstance(event, Event) for event in found):
+                raise TypeError(f"feed returned {found!r}; expected events")
         except Exception:
             self.failures += 1
             if self.failures == 1:

@@ -163,8 +163,9 @@ class Streaming:
 
     async def close_lane(self, lane: StreamLane) -> None:
         """Free the slot, then flush the followers and deliver what they still held."""
+        if self._lanes.pop(lane.conversation, None) is None:
+            return  # somebody else is at it: the owner and a fault may come at the same time
         await self.worker.call(lambda: self._pipeline.close(lane))
-        self._lanes.pop(lane.conversation, None)
         self._free.add(lane.slot)
         if not self._lanes:
             self._meter.idle()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coda_core.audio import AudioFrame
 from coda_core.clock import Clock
-from coda_core.errors import CodaError, ProcessorLost
+from coda_core.errors import CodaError, ModelError, ProcessorLost
 from coda_core.events import Event, Fault, Gap
 from coda_core.interfaces import Processor, StepInput, StepOutput, StepRecord
 from coda_streaming.activity import SpeechActivity, levels_dbfs
@@ -143,6 +143,7 @@ class Pipeline:
         stage_s: Mapping[str, float] = {}
         try:
             output = self.processor.step(StepInput(slots, heard, caller))
+            _check(output, heard.shape)
         except ProcessorLost as error:
             self.fail(error)
             return
@@ -300,3 +301,17 @@ class Pipeline:
         self._caller.reset(lane.slot)
         self._moshi.reset(lane.slot)
         self.processor.open(lane.slot, lane.options)
+
+
+def _check(output: StepOutput, shape: tuple[int, ...]) -> None:
+    """Raise `ModelError` where a processor returned something else than the answer to `shape`: ``[n, samples]``."""
+    expected = dict.fromkeys(("valid", "token", "probability", "failed"), shape[:1]) | {"pcm": shape}
+    for name, wanted in expected.items():
+        found = getattr(getattr(output, name, None), "shape", None)
+        if found != wanted:
+            raise ModelError(
+                f"the processor returned a {type(output).__name__} whose {name} has shape {found}; expected {wanted}. "
+                "This is a defect of its plugin."
+            )
+    if not all(isinstance(seconds, (int, float)) for seconds in output.stage_s.values()):
+        raise ModelError("the processor returned a stage_s that holds no seconds. This is a defect of its plugin.")

@@ -14,11 +14,13 @@ import attrs
 import numpy as np
 import pytest
 
+from coda_audio.config import FileTransportConfig
 from coda_core.audio import AudioFormat, AudioFrame, Block
 from coda_core.config import Stack
 from coda_core.errors import (
     AudioError,
     CodaError,
+    ConfigError,
     ConversationBroken,
     ConversationClosed,
     Full,
@@ -434,3 +436,28 @@ async def test_a_failing_observer_disturbs_nobody(registry: Registry, caplog: py
         async with Kernel(stack(), registry=both) as kernel, kernel.open_conversation() as conversation:
             assert conversation.status == "live"
     assert "curiosity" in caplog.text
+
+
+async def test_a_kernel_that_was_left_opens_nothing(registry: Registry) -> None:
+    async with Kernel(stack(), registry=registry) as kernel:
+        pass
+    with pytest.raises(ConversationClosed, match="kernel is closed"):
+        async with kernel.open_conversation():
+            pass
+
+
+@pytest.mark.parametrize("waits", range(8))
+async def test_leaving_gives_up_conversations_that_are_still_opening(registry: Registry, waits: int) -> None:
+    async with Kernel(stack(), registry=registry) as kernel:
+        openings = [asyncio.create_task(kernel.open_conversation().__aenter__()) for _ in range(3)]
+        for _ in range(waits):
+            await asyncio.sleep(0)
+    for outcome in await asyncio.wait_for(asyncio.gather(*openings, return_exceptions=True), 30):
+        assert isinstance(outcome, ConversationClosed) or outcome.status == "closed"  # type: ignore[union-attr]
+
+
+async def test_one_file_for_two_components_is_refused(registry: Registry, tmp_path: Any) -> None:
+    path = tmp_path / "both.wav"
+    parts = {"state_store": SqliteStoreConfig(path=path), "transport": [FileTransportConfig(path=path)]}
+    with pytest.raises(ConfigError, match="Give each a file of its own"):
+        Kernel(stack(**parts), registry=registry)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -312,10 +313,21 @@ async def test_a_lost_processor_ends_everything_at_once(open_bench: OpenBench) -
             await lanes[1].push(block(1))
 
 
-async def test_a_defect_in_a_processor_ends_its_conversations_and_not_the_worker(open_bench: OpenBench) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"token": np.zeros(99, np.int64)},
+        {"pcm": np.zeros((1, 100), np.float32)},
+        {"valid": [True]},
+        {"stage_s": {"a": "b"}},
+    ],
+)
+async def test_a_processor_that_returns_nonsense_ends_its_conversations_and_nobody_else(
+    open_bench: OpenBench, wrong: dict[str, Any]
+) -> None:
     class Careless(ScriptedProcessor):
         def step(self, batch: StepInput) -> StepOutput:
-            return attrs.evolve(super().step(batch), token=np.zeros(99, np.int64))
+            return attrs.evolve(super().step(batch), **wrong)
 
     async with (
         open_bench(OfflineConfig(), processor=Careless(), worker="shared") as bad,
@@ -323,11 +335,26 @@ async def test_a_defect_in_a_processor_ends_its_conversations_and_not_the_worker
     ):
         sick, sound = await open_lane(bad), await open_lane(good)
         await sick.push(block(1))
-        with pytest.raises(ConversationBroken):
+        with pytest.raises(ConversationBroken, match="a defect of its plugin"):
             await sick.drain()
         await sound.push(block(2))
         await sound.drain()
-    assert len(bad.lost) == 1
+
+
+async def test_a_follower_that_returns_nonsense_is_counted(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Careless(Recorder):
+        def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+            return ["not an event"]  # type: ignore[list-item]
+
+    async with open_bench(OfflineConfig(), followers={"bad": Careless()}) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(3))
+        await lane.drain()
+        await lane.close()
+    assert caplog.text.count("TypeError: feed returned") == 1
+    assert len(bench.found) == 1  # what it had to say when it was closed
 
 
 async def test_a_full_house_refuses_with_capacity(open_bench: OpenBench) -> None:
