@@ -458,6 +458,7 @@ async def test_leaving_gives_up_conversations_that_are_still_opening(registry: R
 
 async def test_one_file_for_two_components_is_refused(registry: Registry, tmp_path: Any) -> None:
     path = tmp_path / "both.wav"
-    parts = {"state_store": SqliteStoreConfig(path=path), "transport": [FileTransportConfig(path=path)]}
+    parts: dict[str, Any] = {"state_store": SqliteStoreConfig(path=path)}
+    parts["transport"] = [FileTransportConfig(path=path)]
     with pytest.raises(ConfigError, match="Give each a file of its own"):
         Kernel(stack(**parts), registry=registry)
