@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from coda_core.kernel import Kernel
 
 __all__ = ["serve"]
+
+_logger = logging.getLogger("coda.kernel")
+_PATIENCE_S = 10.0
+"""How long transports may take to be ready before somebody is told."""
 
 
 async def serve(
@@ -59,8 +64,12 @@ async def _carry(kernel: Kernel, transport: Transport, ready: asyncio.Event) -> 
 
 async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.Event], pace: Clock | None) -> None:
     conversation = await kernel.local()
-    for ready in attached:
-        await ready.wait()
+    everybody = asyncio.gather(*(ready.wait() for ready in attached))
+    done, _ = await asyncio.wait([everybody], timeout=_PATIENCE_S)
+    if not done:
+        late = [number for number, ready in enumerate(attached) if not ready.is_set()]
+        _logger.warning("the source waits for transport %s, which has not called ready() yet", late)
+    await everybody
     async with aclosing(source.blocks()) as blocks:
         due = pace.now() if pace is not None else 0.0
         async for block in blocks:

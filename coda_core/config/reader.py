@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -29,6 +29,9 @@ from coda_core.plugins.registry import Registered, Registry, kind_words
 from coda_core.wording import found, listing, shown
 
 __all__ = ["read_stack"]
+
+_LARGEST_BYTES: Final = 4_000_000
+"""Of a stack file: a device or a wrong file is not read until the memory is full."""
 
 
 def read_stack(
@@ -191,7 +194,11 @@ def _no_table(kind: Kind, key: str, value: object) -> Problem:
 def _parse(path: Path) -> dict[str, Any]:
     """Return what the file holds; raises `ConfigError` where it cannot be read or is not TOML."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise ValueError(f"a stack is a small file, and this one holds more than {_LARGEST_BYTES:,} bytes")
+        text = content.decode("utf-8-sig")
         return tomllib.loads(text)
     except FileNotFoundError:
         problem = Problem("", "there is no such file.", "`coda init` writes a stack to start from.")

@@ -459,3 +459,8 @@ def test_a_broken_plugin_is_fatal_only_to_a_stack_that_uses_it(site: Site, path:
         'Plugin "crow_plugin" of coda-crow 0.3 could not be loaded: '
         "it cannot be imported: ModuleNotFoundError: No module named 'nobody_has_this'."
     )
+
+
+def test_a_device_or_a_huge_file_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigError, match="holds more than 4,000,000 bytes"):
+        read_stack(Path("/dev/zero"))
