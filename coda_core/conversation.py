@@ -76,7 +76,10 @@ class Conversation:
 
     @property
     def durable_sequence(self) -> int:
-        """Number of the last event up to which everything is safely stored."""
+        """Number of the last event up to which everything is safely stored.
+
+        An event that the store can never take is given up, logged and counted by the journal, and not waited for.
+        """
         return self._durable_at_end or self._journal.durable_sequence(self.id)
 
     async def send(self, pcm: NDArray[np.float32] | NDArray[np.int16] | bytes) -> None:
