@@ -137,6 +137,7 @@ class Journal:
         if len(batch) == 1:
             self._logger.error("an event cannot be stored and is given up: %r", batch[0], exc_info=error)
             self.lost += 1
+            self._refuse(StoreError(f"an event cannot be stored: {error}"), batch[0].conversation)
             self._stored(batch)
             return
         for event in batch:
@@ -155,14 +156,15 @@ class Journal:
             self._logger.error("events could not be stored, trying again: %s", error)
         self._refuse(error)
 
-    def _refuse(self, error: StoreError) -> None:
-        """Tell all who wait that their events are not stored now."""
-        for _, _, future in self._waiting:
+    def _refuse(self, error: StoreError, conversation: str | None = None) -> None:
+        """Tell those who wait, of one conversation or of all, that their events are not stored now."""
+        refused = [each for each in self._waiting if conversation in (None, each[0])]
+        self._waiting = [each for each in self._waiting if each not in refused]
+        for _, _, future in refused:
             if not future.done():
                 reason = StoreError(f"the conversation's events could not be stored: {error}")
                 reason.__cause__ = error
                 future.set_exception(reason)
-        self._waiting.clear()
 
     async def _pause(self) -> None:
         """Wait before the next try; closing cuts the wait short."""

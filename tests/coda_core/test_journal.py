@@ -133,6 +133,7 @@ async def test_a_forgotten_conversation_leaves_nothing_behind() -> None:
 async def test_an_event_that_can_never_be_stored_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
     class Picky(Disk):
         async def record(self, events: Sequence[Event]) -> None:
+            await self.gate.wait()
             if any(event.frame == 13 for event in events):
                 raise ValueError("not a number that JSON knows")
             await super().record(events)
@@ -141,7 +142,15 @@ async def test_an_event_that_can_never_be_stored_holds_up_nobody(caplog: pytest.
     async with running(disk) as journal:
         for frame in (1, 13, 2, 3):
             journal.add("a", Gap(frame=frame))
+        journal.add("b", Gap(frame=5))
+        disk.gate.clear()
+        refused = asyncio.create_task(journal.durable("a"))
+        await settle()
+        disk.gate.set()
+        await journal.durable("b")
+        with pytest.raises(StoreError, match="not a number"):
+            await refused
         await journal.durable("a")
-    assert [event.frame for batch in disk.batches for event in batch] == [1, 2, 3]
+    assert [event.frame for batch in disk.batches for event in batch] == [1, 2, 3, 5]
     assert journal.lost == 1
     assert "given up" in caplog.text
