@@ -18,14 +18,20 @@ if TYPE_CHECKING:
     from cattrs.preconf.json import JsonConverter
 
 __all__ = [
+    "Attached",
     "Closed",
+    "Detached",
     "Event",
     "Failed",
     "Fault",
     "Gap",
+    "Injection",
+    "Interrupted",
     "Opened",
+    "Parked",
     "Paused",
     "Resumed",
+    "Unparked",
     "UnknownEvent",
     "event_from_json",
     "event_to_json",
@@ -82,6 +88,8 @@ class Opened(Event):
     """The settings of its slot: seed, temperatures, top-k."""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     """What the opener wanted remembered."""
+    token_digest: str = ""
+    """SHA-256, in hex, of the token that lets a peer come back to it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +115,60 @@ class Resumed(Event):
     """Its steps go on."""
 
     type: ClassVar[str] = "resumed"
+
+
+@attrs.frozen(kw_only=True)
+class Parked(Event):
+    """It gave its slot back; its state is durable."""
+
+    type: ClassVar[str] = "parked"
+    reason: str = "asked"
+    """``asked``, ``idle`` (its slot was wanted), ``detached`` (nobody came back in time) or ``shutdown``."""
+    size_bytes: int = 0
+    """Of the saved state."""
+
+
+@attrs.frozen(kw_only=True)
+class Unparked(Event):
+    """It has a slot again and goes on with `frame`."""
+
+    type: ClassVar[str] = "unparked"
+
+
+@attrs.frozen(kw_only=True)
+class Detached(Event):
+    """Its peer is gone: it waits for `grace_s` seconds in its slot."""
+
+    type: ClassVar[str] = "detached"
+    grace_s: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Attached(Event):
+    """A peer came back with the resume token."""
+
+    type: ClassVar[str] = "attached"
+
+
+@attrs.frozen(kw_only=True)
+class Injection(Event):
+    """What became of a text that Moshi was asked to speak; one event for every state that it passes."""
+
+    type: ClassVar[str] = "injection"
+    command: int = 0
+    """Number of the `coda_core.commands.Say` in its conversation."""
+    status: str = "queued"
+    """A `coda_core.commands.ReceiptStatus`."""
+    text: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Interrupted(Event):
+    """Moshi was told to fall silent. Whoever holds audio for a listener throws it away on seeing this."""
+
+    type: ClassVar[str] = "interrupted"
+    for_s: float | None = None
+    """How long it stays silent at most; None until the caller has spoken."""
 
 
 @attrs.frozen(kw_only=True)

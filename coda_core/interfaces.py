@@ -8,7 +8,7 @@ inherits nothing: an object with the right methods is enough.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
@@ -17,6 +17,7 @@ import attrs
 
 from coda_core.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFormat, AudioFrame, Block
 from coda_core.clock import Clock
+from coda_core.commands import Command, Notice
 from coda_core.events import Event
 from coda_core.text import ExtractedText, Vocabulary
 
@@ -31,6 +32,8 @@ __all__ = [
     "KINDS",
     "Admission",
     "AudioSource",
+    "Capability",
+    "Commanded",
     "Component",
     "Context",
     "ConversationRow",
@@ -42,6 +45,8 @@ __all__ = [
     "Measured",
     "Measures",
     "MonologueExtractor",
+    "Parkable",
+    "ParkedState",
     "Processor",
     "ProcessorInfo",
     "Progress",
@@ -54,6 +59,7 @@ __all__ = [
     "StepRecord",
     "StreamingManager",
     "Transport",
+    "Unfinished",
     "Wiring",
 ]
 
@@ -146,6 +152,16 @@ class SlotOptions:
     audio_temperature: float | None = None
     text_top_k: int | None = None
     audio_top_k: int | None = None
+    prompt: str | None = None
+    """Text that the model takes in before it hears the caller; capability ``prompt``."""
+    voice: str | None = None
+    """Path of an audio file whose voice the model takes on before the text of the prompt; capability ``prompt``."""
+    greeting: bool | None = None
+    """False keeps the model silent until the caller has spoken; capability ``interrupt``."""
+
+
+Capability = Literal["say", "interrupt", "prompt", "park"]
+"""What a processor can do beside stepping: ``say`` and ``interrupt`` by `Commanded`, ``park`` by `Parkable`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -163,6 +179,7 @@ class ProcessorInfo:
     frame_samples: int = FRAME_SAMPLES
     defaults: SlotOptions = SlotOptions()
     """What a slot gets where its conversation does not say; a seed of None is drawn by the kernel."""
+    capabilities: frozenset[Capability] = frozenset()
 
     @property
     def frame_s(self) -> float:
@@ -197,6 +214,10 @@ class StepOutput:
     """``[n]``; True where the slot can no longer be stepped (non-finite values); it has been wiped."""
     stage_s: Mapping[str, float]
     """Seconds spent in ``encode``, ``model`` and ``decode``."""
+    injected: NDArray[np.bool_] | None = None
+    """``[n]``, whether `token` was forced by a `Say` or a prompt; None where none was."""
+    notices: Sequence[Notice] = ()
+    """What became of each `Say` whose state changed, aligned with the tokens and audio of this step."""
 
 
 class Processor(Protocol):
@@ -209,14 +230,57 @@ class Processor(Protocol):
 
     info: ProcessorInfo
 
-    def open(self, slot: int, options: SlotOptions) -> None:
-        """Start a conversation in a free slot, from a fresh state."""
+    def open(self, slot: int, options: SlotOptions) -> int | None:
+        """Start a conversation in a free slot, from a fresh state.
+
+        Return how many steps the slot needs for its prompt; none where that is 0 or None. In so many steps the PCM
+        given for it is not heard and its output means nothing.
+        """
 
     def step(self, batch: StepInput) -> StepOutput:
         """Advance the slots in `batch` by one frame."""
 
     def close(self, slot: int) -> None:
         """Free the slot and wipe everything it held. Does nothing for a slot that is free."""
+
+
+class Commanded(Processor, Protocol):
+    """A processor with the capability ``say`` or ``interrupt``."""
+
+    def command(self, slot: int, command: Command) -> None:
+        """Take a command, which acts from the slot's next step on."""
+
+
+class Parkable(Processor, Protocol):
+    """A processor with the capability ``park``."""
+
+    def export(self, slot: int) -> Mapping[str, NDArray[Any]]:
+        """Return a copy of everything that the slot's future depends on. The slot is left as it is."""
+
+    def restore(self, slot: int, options: SlotOptions, state: Mapping[str, NDArray[Any]]) -> None:
+        """Start in a free slot where `export` left off; its batch may have had another size.
+
+        `options` are those that the conversation was opened with. Raises `coda_core.errors.ModelError` for a state
+        that does not fit, and leaves the slot free.
+        """
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ParkedState:
+    """A conversation outside of any slot; every part is at the same frame boundary."""
+
+    conversation: str
+    frame: int
+    """Steps it has lived: index of the next one."""
+    fingerprint: str
+    """`ProcessorInfo.fingerprint` of the processor that exported it."""
+    options: SlotOptions
+    slot: Mapping[str, NDArray[Any]]
+    """From `Parkable.export`."""
+    lane: bytes
+    """The streaming manager's own part."""
+    followers: Mapping[str, bytes]
+    """By label, from `Follower.export`."""
 
 
 # Followers
@@ -244,16 +308,24 @@ class StepRecord:
     """The text token of this step; the vocabulary's padding while warming up."""
     probability: float
     lateness_s: float
+    injected: bool = False
+    """Whether `token` was forced by a `Say` or a prompt."""
 
 
 class Follower(Protocol):
     """Works behind the audio on the records of finished steps. All calls on F, its own thread."""
 
-    def open(self, conversation: str, info: ProcessorInfo) -> None:
-        """A conversation begins."""
+    def open(self, conversation: str, info: ProcessorInfo, state: bytes | None = None) -> None:
+        """A conversation begins or, where `export` once gave `state`, goes on."""
 
     def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
         """Take the records of one step for all conversations in it; return what was found."""
+
+    def export(self, conversation: str) -> bytes:
+        """Return what is held for a conversation, for `open` to go on from. It is left as it is.
+
+        Where the conversation is parked, `close` follows, and what that returns is thrown away.
+        """
 
     def close(self, conversation: str) -> Sequence[Event]:
         """A conversation ended: return what was still held back, and forget it."""
@@ -271,6 +343,30 @@ class StateManager(Follower, Protocol):
 
     def record(self, events: Sequence[Event]) -> None:
         """Store numbered events of any conversations. They are durable when this returns; raises `StoreError`."""
+
+    def save(self, parked: ParkedState) -> None:
+        """Store a conversation's model state in place of an earlier one. Durable when it returns."""
+
+    def load(self, conversation: str) -> ParkedState | None:
+        """Return what `save` stored last, None where there is none; raises `StoreError` where it is damaged."""
+
+    def discard(self, conversation: str) -> None:
+        """Drop what `save` stored, if anything."""
+
+    def unfinished(self) -> Sequence[Unfinished]:
+        """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+
+
+@attrs.frozen(kw_only=True)
+class Unfinished:
+    """A stored conversation that an earlier process left without an end."""
+
+    conversation: str
+    last_sequence: int
+    resumable: bool
+    """Whether its model state was saved."""
+    token_digest: str
+    """Of its resume token, from its `Opened`."""
 
 
 # Store
@@ -438,6 +534,8 @@ class Admission:
     reason: str
     capacity: int
     load: float
+    park_first: str | None = None
+    """Where all slots are taken: the conversation to park so that one is free, None where none may be."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -477,6 +575,16 @@ class Lane(Protocol):
     async def resume(self) -> None:
         """Go on."""
 
+    def command(self, command: Command) -> None:
+        """Hand a command to the processor before this conversation's next step."""
+
+    async def park(self, save: Callable[[ParkedState], Awaitable[None]]) -> None:
+        """Take the conversation out of its slot between two steps; the lane is over then.
+
+        `save` is awaited with its state before the slot is wiped. Where that fails the conversation stays in its
+        slot, paused, and the error is raised. Queued input is part of the state.
+        """
+
     async def close(self) -> None:
         """Free the slot, flush the followers and wait for what they found. Queued input is thrown away."""
 
@@ -496,8 +604,11 @@ class StreamingManager(Protocol):
 
     def admit(self) -> Admission: ...
 
-    async def open(self, conversation: str, options: SlotOptions) -> Lane:
-        """Take a slot; raises `coda_core.errors.Full`."""
+    async def open(self, conversation: str, options: SlotOptions, state: ParkedState | None = None) -> Lane:
+        """Take a slot, and go on from `state` if given; raises `coda_core.errors.Full`.
+
+        Raises `coda_core.errors.ModelError` for a state that this processor cannot go on from.
+        """
 
     async def call(self, follower: str, function: Callable[[], Any]) -> Any:
         """Run `function` on a follower's thread, after what is queued before it, and return its result."""
