@@ -31,8 +31,8 @@ __all__ = [
     "Parked",
     "Paused",
     "Resumed",
-    "Unparked",
     "UnknownEvent",
+    "Unparked",
     "event_from_json",
     "event_to_json",
 ]

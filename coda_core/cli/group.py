@@ -1,7 +1,7 @@
 """The command `coda`: finds its subcommands when they are called for, and ends with a message and a code.
 
-Exit codes: 0 done, 2 something that its user can put right, 130 stopped with Ctrl-C, 143 stopped by SIGTERM. A
-defect keeps its traceback and ends with 1.
+Exit codes: 0 done, 2 something that its user can put right, 130 stopped with Ctrl-C, 141 nobody reads the
+result any more, 129 and 143 stopped by SIGHUP and SIGTERM. A defect keeps its traceback and ends with 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 
 from coda_core.cli.logs import log_to
 from coda_core.cli.options import verbose_option
-from coda_core.cli.terminal import Terminal
+from coda_core.cli.terminal import Terminal, silence
 from coda_core.errors import CodaError
 from coda_core.wording import did_you_mean
 
@@ -24,6 +24,7 @@ COMMANDS: Final = ("demo", "run", "check", "plugins", "schema", "init", "doctor"
 """Each is the variable `command` in the module of its name: only the one that is called is imported."""
 
 INTERRUPTED: Final = 130
+UNREAD: Final = 141
 
 
 class _Expected(click.ClickException):
@@ -32,7 +33,10 @@ class _Expected(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"coda: error: {self.message}", file=file or sys.stderr)
+        try:
+            click.echo(f"coda: error: {self.message}", file=file or sys.stderr)
+        except OSError:
+            silence(sys.stderr)
 
 
 class _Group(click.Group):
@@ -60,6 +64,10 @@ class _Group(click.Group):
             raise _Expected(str(error)) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read the result, `head` perhaps, has seen enough.
+            silence(sys.stdout)
+            raise click.exceptions.Exit(UNREAD) from None
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:

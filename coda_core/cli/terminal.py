@@ -11,19 +11,26 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from coda_core.errors import CodaError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Terminal", "printable"]
+__all__ = ["Terminal", "printable", "silence"]
 
 
 class Terminal:
     """The two streams of a command."""
 
     def __init__(self) -> None:
+        # A stream that was closed before the start, as by ">&-", is None.
+        sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+        sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             # A word in another script must not end a command on a terminal that cannot show it.
             if isinstance(stream, io.TextIOWrapper):
@@ -98,5 +105,22 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _write(stream: Any, text: str) -> None:
-    stream.write(text + "\n")
-    stream.flush()
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        silence(stream)
+        raise
+    except OSError as error:
+        silence(stream)
+        # Where complaints cannot be written there is nobody to tell.
+        if stream is sys.stdout:
+            raise CodaError(f"the result cannot be written to standard output: {error.strerror}") from None
+
+
+def silence(stream: Any) -> None:
+    """Throw away what waits in a stream that takes no more: the interpreter would fail on it once more at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

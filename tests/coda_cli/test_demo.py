@@ -209,6 +209,19 @@ def test_stopped_while_the_model_is_loading(start: Start, here: Path, install: I
     assert [each.name for each in here.iterdir()] == ["stack.toml"]
 
 
+def test_second_ctrl_c_waits_for_nothing(start: Start, here: Path, install: Install) -> None:
+    install("slow", SLOW)
+    process = start("demo", "--stack", write_stack(here, "slow"))
+    assert process.stderr is not None
+    while process.stderr.readline() != "reading weights: 0 %\n":
+        assert process.poll() is None
+    # Two signals of one kind may become one: the second is sent until it was taken.
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert "stopped without waiting" in process.stderr.read()
+
+
 def test_folder_is_not_left_behind_where_nothing_began(run: Run, here: Path) -> None:
     stack = write_stack(here)
     assert run("demo", "--stack", stack, "--input", "missing.wav", "--output", "a/b/c").code == 2

@@ -74,7 +74,7 @@ def test_reader_that_goes_away_is_no_defect(start: Start) -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    assert process.wait() == 1
+    assert process.wait() == 141
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["plugins"], ["plugins", "--json"], ["schema"]])

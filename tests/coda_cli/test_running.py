@@ -27,19 +27,26 @@ async def stopped_by(number: signal.Signals, closed: list[str]) -> None:
         closed.append("closed")
 
 
-def test_ctrl_c_closes_what_is_open() -> None:
-    closed: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        run_until_stopped(stopped_by(signal.SIGINT, closed))
-    assert closed == ["closed"]
-
-
-def test_sigterm_closes_what_is_open() -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_closes_what_is_open(number: signal.Signals, code: int) -> None:
     closed: list[str] = []
     with pytest.raises(click.exceptions.Exit) as stopped:
-        run_until_stopped(stopped_by(signal.SIGTERM, closed))
-    assert stopped.value.exit_code == 143
+        run_until_stopped(stopped_by(number, closed))
+    assert stopped.value.exit_code == code
     assert closed == ["closed"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return "done"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_until_stopped(work()) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_means_again_what_it_did_before() -> None:
