@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coda_core.cli.options import json_option, set_option, stack_argument, verbose_option
-from coda_core.cli.terminal import Terminal
+from coda_core.cli.terminal import Terminal, printable
 from coda_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(terminal: Terminal, stack: Path, overrides: tuple[str, ...], as_json
     if as_json:
         terminal.json(_passed(resolved, stack))
         return
-    terminal.line(f'stack "{resolved.name}" in {stack}')
+    terminal.line(f'stack "{printable(resolved.name)}" in {stack}')
     for chosen in resolved.all():
         _show(terminal, chosen)
     terminal.line()

@@ -122,6 +122,8 @@ class Structurer:
         text = self._text(str(value), type_)
         if not text:
             raise Refused("found an empty string; expected a path.")
+        if "\0" in text:
+            raise Refused(f"found {found(value)}; a path cannot hold a NUL character.")
         try:
             return self._base_dir / Path(text).expanduser()
         except RuntimeError:
