@@ -22,9 +22,9 @@ __all__ = ["command"]
 def command(terminal: Terminal, stack: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Run the stack in the file STACK.
 
-    It ends when its audio source has no more and every transport has finished. Ctrl-C ends it
-    early (while a model loads, once it is loaded): conversations are closed, what was recorded is kept, and the exit
-    code is 130.
+    It ends when its audio source has no more and every transport has finished. Ctrl-C ends it early: conversations
+    are closed, what was recorded is kept, and the exit code is 130. A second Ctrl-C waits for nothing, not even for
+    a model that is still being loaded.
     """
     from coda_core.cli.progress import progress_on
     from coda_core.cli.run.session import Session

@@ -1,0 +1,5 @@
+"""``coda conversations``."""
+
+from coda_core.cli.conversations.entry import command
+
+__all__ = ["command"]

@@ -1,0 +1,56 @@
+"""A stored conversation as a JSON object, the whole of it or what a list shows."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from coda_core.cli.conversations.reading import Story
+from coda_core.events import event_to_json
+from coda_core.interfaces import ConversationRow
+from coda_core.text import ExtractedText
+
+__all__ = ["row_object", "story_object", "utc"]
+
+
+def utc(seconds: float | None) -> str | None:
+    """Return wall-clock seconds as ISO 8601 in UTC, to the second."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def row_object(row: ConversationRow) -> dict[str, Any]:
+    """Return what a list shows of a conversation."""
+    return {**attrs.asdict(row), "opened": utc(row.opened_s), "closed": utc(row.closed_s)}
+
+
+def story_object(story: Story, *, events: bool) -> dict[str, Any]:
+    """Return a conversation with its words and, where asked for, every event."""
+    opened = story.opened
+    found: dict[str, Any] = {
+        **row_object(story.row),
+        "status": story.status,
+        "duration_s": round(story.duration_s, 3),
+        "stack": opened.stack if opened else "",
+        "processor": opened.processor if opened else "",
+        "fingerprint": opened.fingerprint if opened else "",
+        "options": dict(opened.options) if opened else {},
+        "metadata": dict(opened.metadata) if opened else {},
+        "words": [_word(text) for text in story.texts],
+    }
+    if events:
+        found["all_events"] = [json.loads(event_to_json(event)) for event in story.events]
+    return found
+
+
+def _word(text: ExtractedText) -> dict[str, Any]:
+    return {
+        "text": text.text,
+        "start_s": round(text.start_s, 3),
+        "end_s": round(text.end_s, 3),
+        "confidence": round(text.confidence, 4),
+        "speaker": text.speaker,
+        "injected": text.injected,
+    }

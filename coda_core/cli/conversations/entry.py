@@ -1,0 +1,181 @@
+"""``coda conversations``: reads and removes what a state store holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from coda_core.cli.options import json_option, set_option, verbose_option
+from coda_core.cli.terminal import Terminal, printable
+from coda_core.errors import CodaError
+
+if TYPE_CHECKING:
+    from coda_core.text import ExtractedText
+
+__all__ = ["command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("text", "json", "vtt", "srt")
+
+
+@click.group("conversations")
+def command() -> None:
+    """Read, export and remove stored conversations.
+
+    They are looked for in the state store of --stack, of stack.toml in this folder, or else where a stack without
+    a state_store table keeps them. An ID may be shortened while it is clear which one is meant.
+    """
+
+
+def _store_options(command: F) -> F:
+    """``--stack`` and ``--database``: where the conversations lie."""
+    for option in (
+        set_option,
+        click.option("--database", type=click.Path(path_type=Path), metavar="FILE", help="A database of `sqlite`."),
+        click.option("--stack", type=click.Path(path_type=Path), metavar="FILE", help="The stack that stores them."),
+    ):
+        command = option(command)
+    return command
+
+
+_id = click.argument("id", metavar="ID")
+
+
+@command.command("list")
+@_store_options
+@click.option("--user", metavar="ID", help="Only conversations of this user.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the latest first.")
+@json_option
+@verbose_option
+@click.pass_obj
+def list_(
+    terminal: Terminal,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    user: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List conversations, the latest first."""
+    from coda_core.cli.conversations.describing import row_object, utc
+    from coda_core.cli.conversations.reading import opened_store
+
+    with opened_store(stack, database, overrides) as (store, label):
+        rows = store.find(user_id=user, limit=limit)
+    if as_json:
+        terminal.json({"conversations": [row_object(row) for row in rows]})
+    elif not rows:
+        terminal.line(f'no conversations in the state store "{label}"')
+    else:
+        cells = [
+            (row.conversation, utc(row.opened_s) or "", _lasted(row), printable(row.user_id or ""), str(row.events))
+            for row in rows
+        ]
+        terminal.table(("conversation", "opened", "lasted", "user", "events"), cells)
+
+
+@command.command("show")
+@_id
+@_store_options
+@click.option("--events", is_flag=True, help="With --json: every event, too.")
+@json_option
+@verbose_option
+@click.pass_obj
+def show(
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    events: bool,
+    as_json: bool,
+) -> None:
+    """Show one conversation: when, with what, how it ended and what was said."""
+    from coda_core.cli.conversations.captions import as_text
+    from coda_core.cli.conversations.describing import story_object
+    from coda_core.cli.conversations.reading import opened_store, read_story
+
+    with opened_store(stack, database, overrides) as (store, _):
+        story = read_story(store, id)
+    facts = story_object(story, events=events)
+    if as_json:
+        terminal.json(facts)
+        return
+    shown = ("conversation", "status", "opened", "closed", "duration_s", "user_id", "stack", "processor", "events")
+    rows = [(name.removesuffix("_s"), printable(str(facts[name]))) for name in shown if facts[name] not in (None, "")]
+    rows += [(name, str(value)) for name, value in facts["options"].items() if value is not None]
+    rows += [(printable(name), printable(value)) for name, value in facts["metadata"].items()]
+    terminal.table(("what", "value"), rows)
+    terminal.line()
+    for line in as_text(story.texts).splitlines() or ["no words"]:
+        terminal.line(printable(line))
+
+
+@command.command("export")
+@_id
+@_store_options
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="A file to write; without it, standard output."
+)
+@verbose_option
+@click.pass_obj
+def export(
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    format_: str,
+    output: Path | None,
+) -> None:
+    """Write what was said as text, subtitles (WebVTT, SRT), or everything as JSON."""
+    from coda_core.cli.conversations.captions import as_srt, as_text, as_vtt
+    from coda_core.cli.conversations.describing import story_object
+    from coda_core.cli.conversations.reading import Story, opened_store, read_story
+    from coda_core.cli.whole_file import write_whole
+
+    def as_json(story: Story) -> str:
+        return json.dumps(story_object(story, events=True), indent=2, ensure_ascii=False) + "\n"
+
+    captions: dict[str, Callable[[Sequence[ExtractedText]], str]] = {"text": as_text, "vtt": as_vtt, "srt": as_srt}
+    with opened_store(stack, database, overrides) as (store, _):
+        story = read_story(store, id)
+    made = as_json(story) if format_ == "json" else captions[format_](story.texts)
+    if output is None:
+        terminal.line(made.rstrip("\n"))
+    else:
+        write_whole(output, made)
+
+
+@command.command("delete")
+@_id
+@_store_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@verbose_option
+@click.pass_obj
+def delete(
+    terminal: Terminal, id: str, stack: Path | None, database: Path | None, overrides: tuple[str, ...], yes: bool
+) -> None:
+    """Remove one conversation for good: its events, words, states and recordings."""
+    from coda_core.cli.conversations.describing import utc
+    from coda_core.cli.conversations.reading import find_row, opened_store
+
+    with opened_store(stack, database, overrides) as (store, _):
+        row = find_row(store, id)
+        if not yes and not click.confirm(f"Remove {row.conversation} of {utc(row.opened_s)} for good?", err=True):
+            raise CodaError("nothing was removed")
+        store.delete(row.conversation)
+    terminal.line(f"removed {row.conversation}")
+
+
+def _lasted(row: Any) -> str:
+    if row.closed_s is None:
+        return "(open)"
+    minutes, seconds = divmod(max(0, round(row.closed_s - row.opened_s)), 60)
+    return f"{minutes}:{seconds:02d}"
