@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 Start = Callable[..., subprocess.Popen[str]]
 Install = Callable[[str, str], None]
 
-FILES = ("conversation.wav", "conversations.db", "reply.wav", "transcript.json")
+FILES = ("conversation.wav", "conversations.db", "reply.wav", "report.html", "transcript.json")
 
 PARROT = """
 import attrs

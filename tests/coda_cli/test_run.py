@@ -45,6 +45,7 @@ def test_json(run: Run, echo_stack: Path, here: Path) -> None:
         "late_frames": 0,
         "texts": 0,
         "faults": 0,
+        "devices": [],
         "files": [str(here / "reply.wav"), str(here / "conversations.db")],
     }
 

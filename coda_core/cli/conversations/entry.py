@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-FORMATS = ("text", "json", "vtt", "srt")
+FORMATS = ("text", "json", "vtt", "srt", "html")
 
 
 @click.group("conversations")
@@ -134,19 +134,25 @@ def export(
     format_: str,
     output: Path | None,
 ) -> None:
-    """Write what was said as text, subtitles (WebVTT, SRT), or everything as JSON."""
+    """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML)."""
     from coda_core.cli.conversations.captions import as_srt, as_text, as_vtt
     from coda_core.cli.conversations.describing import story_object
     from coda_core.cli.conversations.reading import Story, opened_store, read_story
+    from coda_core.cli.conversations.reporting import report_of
+    from coda_core.cli.report import as_html
     from coda_core.cli.whole_file import write_whole
 
     def as_json(story: Story) -> str:
         return json.dumps(story_object(story, events=True), indent=2, ensure_ascii=False) + "\n"
 
+    def as_page(story: Story) -> str:
+        return as_html(report_of(story, None))
+
+    whole = {"json": as_json, "html": as_page}
     captions: dict[str, Callable[[Sequence[ExtractedText]], str]] = {"text": as_text, "vtt": as_vtt, "srt": as_srt}
     with opened_store(stack, database, overrides) as (store, _):
         story = read_story(store, id)
-    made = as_json(story) if format_ == "json" else captions[format_](story.texts)
+    made = whole[format_](story) if format_ in whole else captions[format_](story.texts)
     if output is None:
         terminal.line(made.rstrip("\n"))
     else:

@@ -41,12 +41,13 @@ __all__ = ["command"]
 @verbose_option
 @click.pass_obj
 def command(terminal: Terminal, output: Path, recording: Path | None, stack_path: Path | None, as_json: bool) -> None:
-    """Let Moshi answer a recording; write its voice, a transcript and the conversation's database.
+    """Let Moshi answer a recording; write its voice, a transcript, a page to look at and listen to, and a database.
 
     Without options, eleven seconds of synthesised speech go through the checkpoint "tiny": Moshi's architecture with
     random weights, made on this machine. It makes noise and nonsense words, and shows that everything works.
     """
     from coda_core.cli.demo.files import DemoFiles
+    from coda_core.cli.demo.report import write_report
     from coda_core.cli.demo.session import Session
     from coda_core.cli.demo.stack import demo_kernel
     from coda_core.cli.demo.summary import as_json_object, show
@@ -68,7 +69,10 @@ def command(terminal: Terminal, output: Path, recording: Path | None, stack_path
             talk = session.talk
             if talk is None:
                 files.withdraw()
-            elif as_json:
-                terminal.json(as_json_object(talk, files))
             else:
-                show(terminal, talk, files)
+                if talk.frames:
+                    write_report(files, talk.conversation)
+                if as_json:
+                    terminal.json(as_json_object(talk, files))
+                else:
+                    show(terminal, talk, files)

@@ -31,12 +31,17 @@ class DemoFiles:
         return self.folder / "transcript.json"
 
     @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
     def database(self) -> Path:
         return self.folder / "conversations.db"
 
     def all(self) -> dict[Path, str]:
         """Return every file and what it holds."""
         return {
+            self.report: "the conversation to look at and listen to, in a browser",
             self.reply: "Moshi's voice",
             self.conversation: "both: the caller on the left, Moshi on the right",
             self.transcript: "Moshi's words, with times and confidences",

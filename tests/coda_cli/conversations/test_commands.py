@@ -124,7 +124,7 @@ def test_id_that_means_none_or_several(run: Coda, wanted: str, message: str) -> 
     assert message in err
 
 
-@pytest.mark.parametrize("format", ["text", "json", "vtt", "srt"])
+@pytest.mark.parametrize("format", ["text", "json", "vtt", "srt", "html"])
 def test_export_to_a_file_is_what_is_printed(run: Coda, here: Path, format: str) -> None:
     code, out, _ = run("export", FIRST, "--format", format)
     assert code == 0

@@ -1,0 +1,58 @@
+"""A stored conversation as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coda_core.audio import FRAME_S
+from coda_core.cli.conversations.describing import utc
+from coda_core.cli.conversations.reading import Story
+from coda_core.cli.report import Mark, Report, Voices
+from coda_core.events import Detached, Event, Failed, Fault, Gap, Injection, Interrupted, Parked, Paused
+
+__all__ = ["report_of"]
+
+
+def report_of(story: Story, voices: Voices | None) -> Report:
+    """Return what a page shows of a conversation; `voices` is its recording, if there is one."""
+    opened = story.opened
+    facts = [
+        ("Status", story.status),
+        ("Opened", (utc(story.row.opened_s) or "").replace("T", " ").replace("+00:00", " UTC")),
+        ("Length", f"{story.duration_s:.2f} s"),
+        ("Words", str(len(story.texts))),
+    ]
+    if opened is not None:
+        facts += [("Stack", opened.stack), ("Processor", opened.processor), ("Caller", opened.user_id or "")]
+        facts += [(name.replace("_", " ").capitalize(), str(value)) for name, value in opened.options.items()]
+        facts += list(opened.metadata.items())
+    return Report(
+        title=f"Conversation {story.row.conversation}",
+        duration_s=story.duration_s,
+        facts=[(label, value) for label, value in facts if value not in ("", "None")],
+        texts=story.texts,
+        marks=list(_marks(story)),
+        voices=voices,
+    )
+
+
+def _marks(story: Story) -> Iterator[Mark]:
+    for event in story.events:
+        found = _mark(event)
+        if found is not None:
+            yield Mark((event.frame or 0) * FRAME_S, *found)
+
+
+def _mark(event: Event) -> tuple[str, str] | None:
+    match event:
+        case Gap():
+            return "drop", f"{event.frames} frames lost ({event.reason})"
+        case Fault() | Failed():
+            return "fault", event.message
+        case Injection(status="started"):
+            return "injection", f"asked to say: {event.text}"
+        case Interrupted():
+            return "interruption", "Moshi was told to fall silent"
+        case Paused() | Parked() | Detached():
+            return "event", event.type
+    return None
