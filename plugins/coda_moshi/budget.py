@@ -5,39 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 import attrs
-import psutil
 import torch
 
 from coda_core.errors import ModelError, OutOfMemory
+from coda_core.memory import MemoryPlan, parse_size, size_words
+from coda_moshi.host_memory import host_memory
 
-__all__ = ["Budget", "Need", "device_budget", "parse_allocation", "process_limit"]
-
-_UNITS: Final = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
-
-
-@attrs.frozen(kw_only=True)
-class Need:
-    """What a model takes, in bytes. The working memory of a step is not known before one ran, and is not in it."""
-
-    weights: int
-    state: int
-    """Streaming state of all conversations."""
-    conversations: int
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.state
-
-    @property
-    def each(self) -> float:
-        """Streaming state of one conversation."""
-        return self.state / self.conversations
-
-    def __str__(self) -> str:
-        return f"{_gb(self.weights)} of weights and {self.conversations} x {_gb(self.each)} for conversations"
+__all__ = ["Budget", "device_budget", "parse_allocation", "process_limit"]
 
 
 @attrs.frozen(kw_only=True)
@@ -54,20 +30,37 @@ class Budget:
     def allowed(self) -> int:
         return self.free if self.allocation is None else parse_allocation(self.allocation, self.total)
 
-    def check(self, need: Need) -> None:
-        """Raise `OutOfMemory`, with the sum, where `need` is more than is allowed or more than is free."""
-        if need.total <= min(self.allowed, self.free):
+    @property
+    def source(self) -> str:
+        """Where the budget is from, for a person."""
+        return f"free on {self.device}" if self.allocation is None else f"vram_allocation = {self.allocation!r}"
+
+    def check(self, plan: MemoryPlan) -> None:
+        """Raise `OutOfMemory`, with the sum, where `plan` needs more than is allowed or more than is free."""
+        room = min(self.allowed, self.free)
+        needed = plan.needed_bytes(plan.conversations)
+        if needed <= room:
             return
-        room = f"{self.device} has {_gb(self.free)} of {_gb(self.total)} free"
+        has = f"{self.device} has {size_words(self.free)} of {size_words(self.total)} free"
         if self.allocation is not None:
-            room = f"vram_allocation = {self.allocation!r} allows {_gb(self.allowed)}, and {room}"
-        fitting = int((min(self.allowed, self.free) - need.weights) / need.each)
-        remedy = (
-            f"conversations = {fitting} would fit."
-            if fitting > 0
-            else "Choose a smaller checkpoint or dtype, or another device."
+            has = f"vram_allocation = {self.allocation!r} allows {size_words(self.allowed)}, and {has}"
+        weights, fixed, each = plan.weights_bytes, plan.fixed_bytes, plan.bytes_per_conversation
+        raise OutOfMemory(
+            f"the model does not fit: {size_words(weights)} of weights, {size_words(fixed)} beside them and "
+            f"{plan.conversations} x {size_words(each)} for conversations are {size_words(needed)}, but {has}. "
+            f"{_remedy(plan, room)}"
         )
-        raise OutOfMemory(f"the model does not fit: {need} are {_gb(need.total)}, but {room}. {remedy}")
+
+
+def _remedy(plan: MemoryPlan, room: int) -> str:
+    ways = []
+    if fitting := plan.fitting(room):
+        ways.append(f"conversations = {fitting}")
+    if (shorter := plan.largest_elastic(plan.conversations, room)) is not None and plan.elastic is not None:
+        ways.append(f"{plan.elastic.setting} = {shorter}")
+    if ways:
+        return f"{' or '.join(ways)} would fit."
+    return "Choose a smaller checkpoint or dtype, or another device."
 
 
 def parse_allocation(text: str, total: int) -> int:
@@ -76,13 +69,14 @@ def parse_allocation(text: str, total: int) -> int:
     `total` is the device's memory, which a percentage refers to. Raises `ModelError` for anything else, for nothing
     and for more than there is.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB|%)", text)
-    if match is None:
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    size = parse_size(text) if percent is None else int(float(percent[1]) * total / 100)
+    if size is None:
         raise ModelError(f"vram_allocation is {text!r}; expected a size such as '8GB', '7.5GiB' or '60%'")
-    number, unit = float(match[1]), match[2]
-    size = int(number * total / 100) if unit == "%" else int(number * _UNITS[unit])
     if not 0 < size <= total:
-        raise ModelError(f"vram_allocation is {text!r}, which is {_gb(size)}; the device has {_gb(total)} in all")
+        raise ModelError(
+            f"vram_allocation is {text!r}, which is {size_words(size)}; the device has {size_words(total)} in all"
+        )
     return size
 
 
@@ -91,8 +85,8 @@ def device_budget(device: torch.device, allocation: str | None) -> Budget:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return Budget(device=str(device), total=total, free=free, allocation=allocation)
-    memory = psutil.virtual_memory()
-    return Budget(device="this machine", total=memory.total, free=memory.available, allocation=allocation)
+    memory = host_memory()
+    return Budget(device="this machine", total=memory.total, free=memory.free, allocation=allocation)
 
 
 @contextmanager
@@ -112,7 +106,3 @@ def process_limit(device: torch.device, allocation: str | None) -> Iterator[None
         # Fails where the device was lost, which is then already being said.
         with suppress(RuntimeError):
             torch.cuda.set_per_process_memory_fraction(1.0, device)
-
-
-def _gb(size: float) -> str:
-    return f"{size / 10**9:.2f} GB" if size >= 10**8 else f"{size / 10**6:.2f} MB"

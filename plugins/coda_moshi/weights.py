@@ -76,10 +76,12 @@ def check_lora_fit(model: torch.nn.Module, path: Path, dtype: torch.dtype) -> No
 
 
 def _promised(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    return {
-        name: torch.empty(spec.shape, dtype=dtype if spec.dtype.is_floating_point else spec.dtype, device="meta")
-        for name, spec in read_header(path).items()
-    }
+    promised = {}
+    for name, spec in read_header(path).items():
+        # Scales of 8-bit weights stay as they are: float32.
+        cast = spec.dtype.is_floating_point and not name.endswith("_scb")
+        promised[name] = torch.empty(spec.shape, dtype=dtype if cast else spec.dtype, device="meta")
+    return promised
 
 
 def _misfit(path: Path, details: Sequence[str]) -> ModelError:

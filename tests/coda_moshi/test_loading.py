@@ -182,15 +182,17 @@ def test_pickled_weights_are_loaded_where_a_setting_allows_it(context: Context, 
 
 
 def test_a_model_that_is_too_large(context: Context, folder: Path) -> None:
-    with pytest.raises(OutOfMemory, match=r"does not fit: \d.* of weights and 3 x .* vram_allocation = '1 MB' allows"):
+    with pytest.raises(
+        OutOfMemory, match=r"does not fit: \d.* of weights, .* and 3 x .* vram_allocation = '1 MB' allows"
+    ):
         load(context, folder, conversations=3, vram_allocation="1 MB")
 
 
 def test_more_conversations_than_fit(context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Budget(device="this machine", total=10**9, free=10**7)
+    small = Budget(device="this machine", total=10**9, free=2 * 10**8)
     monkeypatch.setattr("coda_moshi.loading.device_budget", lambda *_: small)
     with pytest.raises(
-        OutOfMemory, match=r"1024 x .* this machine has .* free\. conversations = (\d+) would fit"
+        OutOfMemory, match=r"1024 x .* this machine has .* free\. conversations = (\d+) would"
     ) as refused:
         load(context, folder, conversations=1024)
     fitting = int(str(refused.value).split("conversations = ")[1].split()[0])

@@ -12,6 +12,9 @@ from moshi.models import loaders
 from safetensors.torch import load_file, save_file
 
 from coda_core.errors import ModelError
+from coda_core.interfaces import Context
+from coda_moshi.config import MoshiConfig
+from coda_moshi.planning import plan_moshi
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,17 @@ def test_lora_weights_change_what_is_said(
             fingerprints.add(processor.info.fingerprint)
     assert spoken["fused"] == spoken["beside"] != spoken["without"]
     assert len(fingerprints) == 3
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_what_they_take_is_planned(
+    open_processor: Any, context: Context, brief_folder: Path, lora_folder: Path, fuse: bool
+) -> None:
+    settings: dict[str, Any] = {"lora_path": str(lora_folder), "fuse_lora": fuse, "dtype": "bfloat16"}
+    plan = plan_moshi(MoshiConfig(model_path=str(brief_folder), **settings), context)
+    with open_processor(brief_folder, 1, **settings) as processor:
+        lm = processor.batch.generator.lm_model
+        assert plan.parts[0].size_bytes == sum(weight.numel() * weight.element_size() for weight in lm.parameters())
 
 
 def test_a_checkpoint_may_name_its_own(
