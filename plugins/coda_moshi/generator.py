@@ -7,20 +7,28 @@ sync, and what it would choose is replaced where a slot samples. Invariants:
 - A greedy slot takes exactly what stock `LMGen` takes.
 - What a CUDA graph reads or writes beside its arguments lives in tensors made once and changed in place.
 - A probability belongs to the text token beside it, however many steps the model delays its output.
+- What a slot is told to say (`steering`) replaces its own choice before the depth transformer and the cache see it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from moshi.models import LMGen, LMModel
 from moshi.models.lm import scatter_with_mask_
 
+from coda_core.errors import ModelError
+from coda_moshi.lean_generation import lean_step
+from coda_moshi.lean_language_model import LeanLanguageModel
 from coda_moshi.sampling import SlotSampler, seed_key, stream_keys, stream_salts
 from coda_moshi.sampling_settings import SamplingSettings
 from coda_moshi.slot_state import SlotState
+from coda_moshi.steering import Steering
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Advance", "SlotGenerator"]
 
@@ -56,6 +64,7 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
             support_out_of_sync=True,
             on_text_logits_hook=self._take_logits,
             on_text_hook=self._choose_text,
+            on_audio_hook=self._choose_audio,
         )
         device = lm_model.device
         streams = 1 + lm_model.dep_q
@@ -65,6 +74,7 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
         self._seed_keys = torch.zeros(slots, dtype=torch.int64, device=device)
         self._keys = torch.zeros(slots, streams, dtype=torch.int64, device=device)
         self._finite = torch.ones(slots, dtype=torch.bool, device=device)
+        self.steering = Steering(lm_model, slots)
         self._logits = torch.empty(0)
         self._probability = torch.empty(0)
         self.streaming_forever(slots)
@@ -72,8 +82,20 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
 
     def slot_state(self) -> SlotState:
         """Return everything here that belongs to slots, the language model's state included."""
-        own = {"generator": self._streaming_state, "line": self._line}
+        own = {"generator": self._streaming_state, "line": self._line, "prompt": self.steering.line}
         return SlotState(own | self.lm_model.get_streaming_state())
+
+    def refuse(self, cache: NDArray[Any], codes: NDArray[Any]) -> None:
+        """Raise `ModelError` for tokens that the model does not have: looked up on a GPU they would end everything.
+
+        `cache` and `codes` are rows of LMGen's token cache and of a prompt's codes, for any number of slots.
+        """
+        model = self.lm_model
+        text, audio = cache[:, :1], cache[:, 1:]
+        # The highest of each are the tokens before the first; the lowest is moshi's for one that is yet to come.
+        known = text.max() <= model.text_card and audio.max() <= model.card and cache.min() >= -2
+        if not (known and codes.min() >= 0 and codes.max() < model.card):
+            raise ModelError("the parked state of a slot is damaged: it holds tokens that this model does not have")
 
     def configure(self, slot: int, sampling: SamplingSettings) -> None:
         """Set how `slot` samples from its next step on; without any seed it has 0."""
@@ -83,35 +105,51 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
 
     def advance(self, codes: torch.Tensor) -> Advance:
         """Feed the caller's codes, int64 ``[slots, codebooks, 1]``, and advance the slots that the mask lets move."""
-        tokens = self.step(codes)
         state, line = self._streaming_state, self._line.probability
+        tokens = self.step(self.steering.heard(codes, state.offsets, state.exec_mask))
         length = line.shape[1]
         newest = (state.offsets % length)[:, None]
         scatter_with_mask_(line, 1, newest, self._probability, state.exec_mask[:, None])
         aligned = (state.offsets - self.max_delay + self.lm_model.delays[0])[:, None] % length
         return Advance(tokens[:, :, 0], line.gather(1, aligned)[:, 0], self._finite)
 
+    def _step(
+        self, input_tokens: torch.Tensor, depformer_replace_tokens: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        if depformer_replace_tokens is None and isinstance(self.lm_model, LeanLanguageModel):
+            return lean_step(self, input_tokens)
+        stepped: tuple[torch.Tensor, torch.Tensor] | None = super()._step(input_tokens, depformer_replace_tokens)
+        return stepped
+
     def _take_logits(self, text_logits: torch.Tensor) -> None:
         """LMGen's hook on ``[slots, 1, 1, vocabulary]``, before it takes the arg-max."""
         self._logits = text_logits[:, 0, 0].float()
         self._finite.copy_(_finite_rows(self._logits))
-        self._keys.copy_(stream_keys(self._seed_keys, self._streaming_state.offsets, self._salts))
+        if not (self._text.all_greedy and self._audio.all_greedy):
+            self._keys.copy_(stream_keys(self._seed_keys, self._streaming_state.offsets, self._salts))
 
     def _choose_text(self, token: torch.Tensor) -> None:
         """LMGen's hook on its arg-max, int64 ``[slots]``: the depth transformer speaks what is left in `token`."""
         token.copy_(self._text.draw(self._logits, token, self._keys[:, 0]))
+        self.steering.choose_text(token)
         chosen = self._logits.gather(1, token[:, None])
         self._probability = (chosen - self._logits.logsumexp(1, keepdim=True)).exp_()
+
+    def _choose_audio(self, tokens: torch.Tensor) -> None:
+        """LMGen's hook on a frame's audio tokens, int64 ``[slots, dep_q]``: what is left in `tokens` is heard."""
+        self.steering.choose_audio(tokens, self._streaming_state.offsets)
 
     def depformer_step(self, text_token: torch.Tensor, transformer_out: torch.Tensor) -> torch.Tensor:
         """Choose a frame's audio tokens codebook by codebook, ``[slots, dep_q]``, in place of LMGen."""
         model, token, tokens = self.lm_model, text_token, []
+        total = torch.zeros_like(self._logits[:, 0])
         with model.depformer.streaming(len(text_token)):
             for codebook in range(model.dep_q):
                 logits = model.forward_depformer(codebook, token[:, None, None], transformer_out)[:, 0, 0].float()
-                self._finite.logical_and_(_finite_rows(logits))
-                token = self._audio.draw(logits, logits.argmax(1), self._keys[:, 1 + codebook])
+                total += logits.sum(1)
+                token = self._audio.draw(logits, None, self._keys[:, 1 + codebook])
                 tokens.append(token)
+        self._finite.logical_and_(total.isfinite())
         return torch.stack(tokens, dim=1)
 
 

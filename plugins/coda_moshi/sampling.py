@@ -41,7 +41,7 @@ def seed_key(seed: int) -> int:
 
 def stream_salts(streams: int, device: torch.device) -> torch.Tensor:
     """Return a fixed 32-bit number for each stream of tokens, or each token of a vocabulary: ``[streams]``."""
-    return mix(torch.arange(1, streams + 1, device=device) + _OFFSET)
+    return mix(torch.arange(1, streams + 1) + _OFFSET).to(device)
 
 
 def stream_keys(seed_keys: torch.Tensor, frames: torch.Tensor, salts: torch.Tensor) -> torch.Tensor:
@@ -62,27 +62,46 @@ class SlotSampler:
     def __init__(self, slots: int, vocabulary: int, most: int, device: torch.device) -> None:
         self.most = most
         self._salts = stream_salts(vocabulary, device)
-        self._rank = torch.arange(most, device=device)
+        self._rank = torch.arange(most).to(device)
         self._top_k = torch.ones(slots, 1, dtype=torch.int64, device=device)
         self._temperature = torch.ones(slots, 1, device=device)
         self._greedy = torch.ones(slots, dtype=torch.bool, device=device)
+        # A CUDA graph would go on as it was captured.
+        self._choosy = device.type == "cpu"
+        self._sampling: set[int] = set()
+        self._slots = slots
+
+    @property
+    def all_greedy(self) -> bool:
+        """Whether nothing has to be drawn. False on a device whose work is captured and repeated."""
+        return self._choosy and not self._sampling
 
     def configure(self, slot: int, *, temperature: float, top_k: int) -> None:
         """Set how `slot` draws: from its `top_k` likeliest tokens, 1 to `most`; a temperature of 0 is greedy."""
         self._top_k[slot] = top_k
         self._temperature[slot] = temperature or 1.0
         self._greedy[slot] = temperature == 0
+        (self._sampling.discard if temperature == 0 else self._sampling.add)(slot)
 
-    def draw(self, logits: torch.Tensor, likeliest: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    def draw(self, logits: torch.Tensor, likeliest: torch.Tensor | None, keys: torch.Tensor) -> torch.Tensor:
         """Return a token of each slot, int64 ``[slots]``.
 
-        `logits` is float32 ``[slots, vocabulary]``, `likeliest` its arg-max, `keys` one column of `stream_keys`.
+        `logits` is float32 ``[slots, vocabulary]``, `likeliest` its arg-max if it is known, `keys` one column of
+        `stream_keys`.
         """
+        if self._choosy and len(self._sampling) == self._slots:
+            return self._drawn(logits, keys)
+        if likeliest is None:
+            likeliest = logits.argmax(1)
+        if self.all_greedy:
+            return likeliest
+        return torch.where(self._greedy, likeliest, self._drawn(logits, keys))
+
+    def _drawn(self, logits: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         scores, tokens = logits.topk(self.most)
-        scores = scores.div_(self._temperature).add_(_gumbel(mix(self._salts[tokens] ^ keys[:, None])))
+        scores = scores.div_(self._temperature).add_(_gumbel(mix(self._salts.take(tokens) ^ keys[:, None])))
         scores.masked_fill_(self._rank >= self._top_k, -torch.inf)
-        drawn = tokens.gather(1, scores.argmax(1, keepdim=True))[:, 0]
-        return torch.where(self._greedy, likeliest, drawn)
+        return tokens.gather(1, scores.argmax(1, keepdim=True))[:, 0]
 
 
 def _gumbel(hashes: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ __all__ = ["BareLoop"]
 class BareLoop:
     """Stock Mimi and `LMGen` on a checkpoint folder, for a batch of callers that all step together."""
 
-    def __init__(self, folder: Path, batch: int) -> None:
+    def __init__(self, folder: Path, batch: int, *, greedy: bool = False) -> None:
         names = json.loads((folder / "config.json").read_text())
         info = loaders.CheckpointInfo.from_hf_repo(
             folder.name,
@@ -27,22 +27,26 @@ class BareLoop:
             tokenizer=folder / names["tokenizer_name"],
         )
         self._mimi = info.get_mimi(device="cpu")
-        self._generator = LMGen(info.get_moshi(device="cpu", dtype=torch.float32), **info.lm_gen_config)
+        lm = info.get_moshi(device="cpu", dtype=torch.float32)
+        self._generator = LMGen(lm, use_sampling=not greedy, **info.lm_gen_config)
         self._mimi.streaming_forever(batch)
         self._generator.streaming_forever(batch)
 
     @torch.no_grad()
-    def run(self, pcm: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Step frames ``[batch, steps, 1920]`` from a fresh start; return text tokens ``[batch, steps - 1]``."""
+    def run(self, pcm: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Step frames ``[batch, steps, 1920]`` from a fresh start.
+
+        Returns text tokens ``[batch, steps - delay]`` and PCM ``[batch, steps - delay, 1920]``.
+        """
         self._mimi.reset_streaming()
         self._generator.reset_streaming()
-        text = []
+        text, voice = [], []
         for step in range(pcm.shape[1]):
             codes = self._mimi.encode(torch.from_numpy(pcm[:, step, None]))
             if step == 0:
                 self._mimi.reset_streaming()
             tokens = self._generator.step(codes)
             if tokens is not None:
-                self._mimi.decode(tokens[:, 1:]).numpy()
+                voice.append(self._mimi.decode(tokens[:, 1:])[:, 0].numpy())
                 text.append(tokens[:, 0, 0].numpy())
-        return np.stack(text, axis=1)
+        return np.stack(text, axis=1), np.stack(voice, axis=1)
