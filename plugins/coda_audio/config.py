@@ -1,4 +1,4 @@
-"""Settings of the file and silence components. Light: read when plugins are listed."""
+"""Settings of the components for files, silence and sound devices. Light: read when plugins are listed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 
 from coda_core.settings import setting
 
-__all__ = ["FileSourceConfig", "FileTransportConfig", "SilenceSourceConfig"]
+__all__ = ["FileSourceConfig", "FileTransportConfig", "MicrophoneConfig", "SilenceSourceConfig", "SpeakerConfig"]
 
 
 @attrs.frozen
@@ -56,3 +56,54 @@ class FileTransportConfig:
                 raise ValueError(f"{str(path)!r} would hold WAV audio; give a name that ends in .wav")
         if self.path == self.stereo_path:
             raise ValueError(f"path and stereo_path both name {str(self.path)!r}; give two different files")
+
+
+_DEVICE_HELP = "index of a device in `coda devices`, or its name or a part of it; the system's default if left out"
+_RATE_HELP = "samples per second that the device is asked for; by default its own"
+
+
+@attrs.frozen
+class MicrophoneConfig:
+    """Settings of the audio source `microphone`."""
+
+    device: str | None = setting(None, help=_DEVICE_HELP)
+    sample_rate: int | None = setting(None, help=_RATE_HELP, minimum=4_000, maximum=768_000)
+    channels: int = setting(1, help="channels to record; they are averaged", minimum=1, maximum=64)
+    chunk_size: int | None = setting(
+        None, help="samples per channel in one block; by default 20 ms", minimum=16, maximum=65_536
+    )
+    latency_ms: float | None = setting(
+        None, help="latency in ms that the device is asked for; by default one it calls safe", minimum=1, maximum=1000
+    )
+    half_duplex: bool = setting(
+        False, help="hear silence while a speaker of this process sounds: for loudspeakers, not for headphones"
+    )
+    hangover_ms: float = setting(
+        300.0,
+        help="how much longer than the speaker half_duplex hears nothing, for the room's echo, in ms",
+        minimum=0,
+        maximum=5_000,
+    )
+
+
+@attrs.frozen
+class SpeakerConfig:
+    """Settings of the transport `speaker`."""
+
+    device: str | None = setting(None, help=_DEVICE_HELP)
+    sample_rate: int | None = setting(None, help=_RATE_HELP, minimum=4_000, maximum=768_000)
+    channels: int | None = setting(
+        None, help="channels to play on, all alike; by default 2 where there are so many", minimum=1, maximum=64
+    )
+    latency_ms: float = setting(
+        150.0,
+        help="what the device itself stores, in ms: less is sooner, and breaks up where the machine is busy",
+        minimum=1,
+        maximum=1000,
+    )
+    max_buffer_ms: float = setting(
+        300.0,
+        help="most audio in ms that waits for a frame that is late; what is beyond it is skipped",
+        minimum=40,
+        maximum=5_000,
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +16,14 @@ from coda_core.errors import ConversationError
 from coda_core.events import Event, Failed, Fault, Opened
 from coda_core.interfaces import Measures, Progress
 from coda_core.kernel import Kernel
+from coda_core.sound import DeviceMeasured, Direction
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
 
-__all__ = ["Session", "Tally"]
+__all__ = ["Beside", "Session", "Tally"]
 
 Outcome = Literal["finished", "interrupted", "failed"]
+Beside = Callable[[Kernel], AbstractAsyncContextManager[None]]
 
 
 @attrs.define(kw_only=True)
@@ -35,6 +39,8 @@ class Tally:
     texts: int = 0
     faults: int = 0
     measures: Measures | None = None
+    devices: dict[Direction, DeviceMeasured] = attrs.field(factory=dict)
+    """The microphone and loudspeaker, as they were last."""
     files: tuple[Path, ...] = ()
 
     def count(self, event: Event) -> None:
@@ -45,6 +51,8 @@ class Tally:
                 self.texts += 1
             case Fault() | Failed():
                 self.faults += 1
+            case DeviceMeasured():
+                self.devices[event.direction] = event
 
 
 class Session:
@@ -54,8 +62,8 @@ class Session:
         self.tally: Tally | None = None
         """None until the kernel is running."""
 
-    async def hold(self, kernel: Kernel, progress: Progress) -> None:
-        """Run `kernel` until its work is done, or until cancelled."""
+    async def hold(self, kernel: Kernel, progress: Progress, beside: Beside) -> None:
+        """Run `kernel` until its work is done, or until cancelled; `beside` is entered while it serves."""
         began = time.time()
         counting: asyncio.Task[None] | None = None
         try:
@@ -69,7 +77,8 @@ class Session:
                 counting = asyncio.create_task(_count(events, tally))
                 progress("running, Ctrl-C ends it", 0.0, 0.0)
                 try:
-                    await kernel.serve()
+                    async with beside(kernel):
+                        await kernel.serve()
                     tally.outcome = "finished"
                 except asyncio.CancelledError:
                     tally.outcome = "interrupted"

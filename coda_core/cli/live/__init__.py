@@ -1,0 +1,5 @@
+"""What is going on while a stack runs, on a terminal."""
+
+from coda_core.cli.live.display import live
+
+__all__ = ["live"]
