@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coda_core.interfaces import Context
     from coda_moshi.config import MoshiConfig
 
-__all__ = ["find_checkpoint", "is_safetensors", "read_config"]
+__all__ = ["find_checkpoint", "is_repository", "is_safetensors", "read_config", "refuse_other_trades"]
 
 _TRADES: Final = {
     "stt": "a speech-to-text model",
@@ -42,6 +42,9 @@ def find_checkpoint(config: MoshiConfig, context: Context) -> loaders.Checkpoint
     it is missing or not allowed, or it is made for another task than conversation.
     """
     found = _find(config, context)
+    if found.lm_config is not None:
+        # What is written for Coda is no argument of the language model; `raw_config` still has it.
+        found.lm_config.pop("coda", None)
     for path in (found.moshi_weights, found.mimi_weights, found.lora_weights):
         if path is not None:
             _check_weights(path, allow_pickle=config.allow_pickle)
@@ -57,7 +60,7 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
         return _in_folder(folder)
     if folder.exists():
         raise ModelError(f"model_path names the file {folder}; give the folder that holds the checkpoint")
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", config.model_path) is None:
+    if not is_repository(config.model_path):
         raise ModelError(
             f"model_path names the folder {folder}, which does not exist. Give a folder that holds a checkpoint, a hub "
             "repository (owner/name), or 'tiny'."
@@ -66,6 +69,11 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
     found = _on_hub(config.model_path, config.revision)
     context.progress(f"fetching {config.model_path}", 1, 1)
     return found
+
+
+def is_repository(name: str) -> bool:
+    """Return whether `name` may be a hub repository's: owner/name."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
 
 
 def is_safetensors(path: Path) -> bool:
@@ -94,7 +102,7 @@ def _in_folder(folder: Path) -> loaders.CheckpointInfo:
             "Give a folder with config.json, the weights of Moshi and of Mimi, and the tokenizer."
         )
     raw = read_config(path)
-    _refuse_other_trades(raw, str(path))
+    refuse_other_trades(raw, str(path))
     files = {argument: _place(folder, raw, key, default) for argument, (key, default) in _FILES.items()}
     if files["mimi_config_path"] is not None:
         # The package reads this file itself, but fails in other words.
@@ -120,7 +128,7 @@ def _on_hub(repository: str, revision: str | None) -> loaders.CheckpointInfo:
         # The config first: it tells whether gigabytes of weights are worth fetching.
         path = hub_config(repository, revision)
         if path is not None:
-            _refuse_other_trades(read_config(path), repository)
+            refuse_other_trades(read_config(path), repository)
         return loaders.CheckpointInfo.from_hf_repo(repository, config_path=path, revision=revision)
 
 
@@ -137,7 +145,7 @@ def _check_weights(path: Path, *, allow_pickle: bool) -> None:
         )
 
 
-def _refuse_other_trades(raw: Mapping[str, Any], where: str) -> None:
+def refuse_other_trades(raw: Mapping[str, Any], where: str) -> None:
     """Raise `ModelError` where a checkpoint of the moshi package is made for something else than conversation."""
     kind = raw.get("model_type", "moshi")
     if kind != "moshi":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
 from coda_core.settings import setting
 
 __all__ = ["EchoConfig", "InnerMonologueConfig", "MoshiConfig"]
+
+_ALLOCATION: Final = (
+    r"(?=.*[1-9])"  # not nothing
+    r"(?:\d+(?:\.\d+)?\s*(?:GB|GiB|MB|MiB)|(?:100(?:\.0+)?|\d{1,2}(?:\.\d+)?)\s*%)"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -33,10 +38,29 @@ class MoshiConfig:
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = setting(
         "auto", help="precision of the language model; 'auto' is bfloat16 on CUDA and float32 on a CPU"
     )
+    quantize: bool = setting(
+        False,
+        help="store the language model's linear layers in 8 bits: half the memory, less precise; CUDA only, and wants "
+        "the package bitsandbytes",
+    )
+    context: int | None = setting(
+        None,
+        help="steps of 80 ms that the language model remembers; fewer than the checkpoint's, the default, leave room "
+        "for more conversations",
+        minimum=25,
+        maximum=1_000_000,
+    )
     vram_allocation: str | None = setting(
         None,
-        help="memory it may take, such as '8GB' (10^9 bytes), '7.5GiB' (2^30) or '60%' of all; by default what is free",
-        pattern=r"\d+(\.\d+)?\s*(GB|GiB|MB|MiB|%)",
+        help="memory it may take, such as '8GB' (10^9 bytes), '7.5GiB' (2^30) or '60%' of all, more than nothing and "
+        "100% at most; by default what is free",
+        pattern=_ALLOCATION,
+    )
+    pressure_at: float = setting(
+        0.9,
+        help="share of the memory left when it was loaded that may be taken before new conversations are refused",
+        minimum=0.05,
+        maximum=1.0,
     )
     conversations: int = setting(1, help="how many conversations can be live at once", minimum=1, maximum=1024)
     threads: int | None = setting(
@@ -44,6 +68,11 @@ class MoshiConfig:
         help="CPU threads of one operator, for all of torch in this process; by default 1 for a small model on a CPU",
         minimum=1,
         maximum=1024,
+    )
+    fast_step: bool = setting(
+        True,
+        help="on a CPU, step leaner versions of moshi's modules: the same tokens in about half the time; "
+        "on CUDA the stock modules and their graphs serve either way",
     )
     seed: int | None = setting(
         None, help="seed of a conversation that brings none of its own; by default one is drawn, and recorded, for each"
@@ -72,6 +101,20 @@ class MoshiConfig:
         help="audio tokens to choose among, 0 for all; also the most that a conversation may ask for; "
         "the checkpoint's own by default, else 250",
         minimum=0,
+    )
+    prompt: str | None = setting(
+        None, help="text that the model takes in before it hears a caller, unless a conversation brings its own"
+    )
+    voice: str | None = setting(
+        None, help="audio file, up to 60 s, whose voice the model takes on before that text, relative to the stack"
+    )
+    greeting: bool = setting(True, help="off keeps the model silent until the caller has spoken")
+    prompts_kept: int = setting(
+        8,
+        help="how many prompts of conversations are kept as they left the model, so that the next one opens at once; "
+        "the stack's own is kept beside them",
+        minimum=1,
+        maximum=10_000,
     )
 
 

@@ -5,14 +5,16 @@ It needs no model, so it checks everything around one: sound cards, networks, fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coda_core.audio import FRAME_SAMPLES
 from coda_core.clock import Clock
+from coda_core.errors import ModelError
 from coda_core.interfaces import Context, ProcessorInfo, SlotOptions, StepInput, StepOutput
 from coda_core.text import Vocabulary
 from coda_moshi.config import EchoConfig
@@ -34,6 +36,7 @@ class Echo:
             delay_frames=config.delay_frames,
             vocabulary=_WORDLESS,
             fingerprint=f"echo-{config.delay_frames}",
+            capabilities=frozenset({"park"}),
         )
         self._clock = clock
         self._delay = config.delay_frames
@@ -64,6 +67,17 @@ class Echo:
     def close(self, slot: int) -> None:
         self._ring[slot] = 0.0
         self._steps[slot] = 0
+
+    def export(self, slot: int) -> Mapping[str, NDArray[Any]]:
+        return {"ring": self._ring[slot].copy(), "steps": self._steps[slot : slot + 1].copy()}
+
+    def restore(self, slot: int, options: SlotOptions, state: Mapping[str, NDArray[Any]]) -> None:
+        found = {name: array.shape for name, array in state.items()}
+        expected = {"ring": self._ring.shape[1:], "steps": (1,)}
+        if found != expected:
+            raise ModelError(f"a state with {found} cannot be gone on from; expected {expected}")
+        self._ring[slot] = state["ring"]
+        self._steps[slot] = state["steps"][0]
 
 
 @contextmanager

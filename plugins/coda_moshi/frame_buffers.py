@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["FrameBuffers", "HostStep"]
+
+_COLUMNS: Final = 5
+"""Numbers of each slot that come back beside its audio."""
 
 
 class HostStep(NamedTuple):
@@ -26,6 +29,8 @@ class HostStep(NamedTuple):
     """``[slots]``"""
     finite: NDArray[np.bool_]
     """``[slots]``"""
+    wish: NDArray[np.float32]
+    """``[slots]``; exact, as it is small."""
 
 
 class FrameBuffers:
@@ -35,7 +40,7 @@ class FrameBuffers:
         self._shape = (slots, frame_samples)
         pcm = slots * frame_samples
         self._host_in, self._in = _pair(pcm + slots, device)
-        self._host_out, self._out = _pair(pcm + 4 * slots, device)
+        self._host_out, self._out = _pair(pcm + _COLUMNS * slots, device)
         self._heard = self._host_in[:pcm].numpy().reshape(self._shape)
         self._moving = self._host_in[pcm:].numpy()
 
@@ -59,17 +64,18 @@ class FrameBuffers:
         probability: torch.Tensor,
         valid: torch.Tensor,
         finite: torch.Tensor,
+        wish: torch.Tensor,
     ) -> HostStep:
         """Bring a step's results to the host, and wait for them: `pcm` is ``[slots, 1, frame_samples]``."""
         count, length = self._shape
         self._out[: count * length].view(count, 1, length).copy_(pcm)
-        columns = [values.float() for values in (token, probability, valid, finite)]
-        torch.stack(columns, out=self._out[count * length :].view(4, count))
+        columns = [values.float() for values in (token, probability, valid, finite, wish)]
+        torch.stack(columns, out=self._out[count * length :].view(_COLUMNS, count))
         if self._out is not self._host_out:
             self._host_out.copy_(self._out)
         voice = self._host_out[: count * length].view(count, length).numpy()
-        rows = self._host_out[count * length :].view(4, count).numpy()
-        return HostStep(voice, rows[0], rows[1], rows[2] > 0, rows[3] > 0)
+        rows = self._host_out[count * length :].view(_COLUMNS, count).numpy()
+        return HostStep(voice, rows[0], rows[1], rows[2] > 0, rows[3] > 0, rows[4])
 
 
 def _pair(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from coda_core.errors import ConversationClosed
+import attrs
+
+from coda_core.errors import ConversationClosed, StoreError
 from coda_core.interfaces import Context, ProcessorInfo, StepRecord
 from coda_core.text import ExtractedText
 from coda_moshi.config import InnerMonologueConfig
@@ -23,7 +27,8 @@ class InnerMonologue:
     A word lasts from the start of the frame of its first piece to the end of the frame of its last piece; a phrase
     from its first word to its last. When a word is complete is `WordAssembler`'s to say. The confidence is the
     geometric mean of the probabilities of all of the text's tokens. Over records that this follower missed,
-    nothing is joined: a word or phrase ends at the gap.
+    nothing is joined: a word or phrase ends at the gap. Text that the model was made to say is marked, stands in no
+    phrase with its own, and is never withheld: its confidence only tells how little the model expected it.
     """
 
     def __init__(self, config: InnerMonologueConfig, logger: logging.Logger) -> None:
@@ -31,14 +36,24 @@ class InnerMonologue:
         self._logger = logger
         self._transcripts: dict[str, _Transcript] = {}
 
-    def open(self, conversation: str, info: ProcessorInfo) -> None:
-        self._transcripts[conversation] = _Transcript(conversation, info, self._config)
+    def open(self, conversation: str, info: ProcessorInfo, state: bytes | None = None) -> None:
+        """A conversation begins or goes on; raises `StoreError` for a state that `export` did not return."""
+        transcript = _Transcript(conversation, info, self._config)
+        if state is not None:
+            try:
+                transcript.restore(json.loads(state))
+            except (LookupError, TypeError, ValueError) as error:
+                raise StoreError(f"the parked text of conversation {conversation} is damaged: {error!r}") from error
+        self._transcripts[conversation] = transcript
 
     def feed(self, step: Sequence[StepRecord]) -> Sequence[ExtractedText]:
         found: list[ExtractedText] = []
         for record in step:
             found += self._transcripts[record.conversation].feed(record)
         return () if self._config.mode == "on-demand" else found
+
+    def export(self, conversation: str) -> bytes:
+        return json.dumps(self._transcripts[conversation].export(), separators=(",", ":")).encode()
 
     def close(self, conversation: str) -> Sequence[ExtractedText]:
         transcript = self._transcripts.pop(conversation)
@@ -81,7 +96,7 @@ class _Transcript:
 
     def feed(self, record: StepRecord) -> list[ExtractedText]:
         found = self.finish() if record.missed_before else []
-        word = self._words.feed(record.frame, record.token, record.probability)
+        word = self._words.feed(record.frame, record.token, record.probability, record.injected)
         self._now_s = (record.frame + 1) * self._frame_s
         found += self._take(word)
         if not self._words.building:
@@ -95,25 +110,50 @@ class _Transcript:
         return self._take(self._words.finish()) + self._deliver(self._phrases.finish())
 
     def text(self, last_s: float) -> Sequence[ExtractedText]:
-        word = self._words.peek()
-        unfinished = self._phrases.peek() + ((word,) if word else ())
-        latest = [self._extracted(unfinished)] if unfinished else []
+        word, phrase = self._words.peek(), self._phrases.peek()
+        if word and phrase and word.injected == phrase[-1].injected:
+            unfinished = [(*phrase, word)]
+        else:
+            unfinished = [part for part in (phrase, (word,) if word else ()) if part]
+        latest = [self._extracted(part) for part in unfinished]
         return [
-            item
-            for item in (*self._retained, *latest)
-            if item.end_s >= self._now_s - last_s and item.confidence >= self._config.confidence_threshold
+            item for item in (*self._retained, *latest) if item.end_s >= self._now_s - last_s and self._is_sure(item)
         ]
+
+    def _is_sure(self, item: ExtractedText) -> bool:
+        return item.injected or item.confidence >= self._config.confidence_threshold
+
+    def export(self) -> dict[str, Any]:
+        """Return what `restore` takes, in types that JSON has."""
+        return {
+            "now_s": self._now_s,
+            "withheld": self.withheld,
+            "words": self._words.export(),
+            "phrase": [attrs.asdict(word) for word in self._phrases.peek()],
+            "retained": [attrs.asdict(item) for item in self._retained],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `export` left off; raises LookupError, TypeError or ValueError for anything else."""
+        self._now_s, self.withheld = float(state["now_s"]), int(state["withheld"])
+        self._words.restore(state["words"])
+        self._phrases.restore(Word(**{**word, "tokens": tuple(word["tokens"])}) for word in state["phrase"])
+        self._retained.extend(ExtractedText(**{**item, "tokens": tuple(item["tokens"])}) for item in state["retained"])
 
     def _take(self, word: Word | None) -> list[ExtractedText]:
         if word is None:
             return []
-        return self._deliver(self._phrases.add(word) if self._config.mode == "buffered" else (word,))
+        if self._config.mode != "buffered":
+            return self._deliver((word,))
+        parted = self._phrases.injected not in (None, word.injected)
+        before = self._deliver(self._phrases.finish()) if parted else []
+        return before + self._deliver(self._phrases.add(word))
 
     def _deliver(self, words: tuple[Word, ...]) -> list[ExtractedText]:
         if not words:
             return []
         item = self._extracted(words)
-        if item.confidence < self._config.confidence_threshold:
+        if not self._is_sure(item):
             self.withheld += 1
             return []
         self._retained.append(item)
@@ -131,6 +171,7 @@ class _Transcript:
             speaker="moshi",
             unit="phrase" if self._config.mode == "buffered" else "word",
             tokens=tuple(token for word in words for token in word.tokens),
+            injected=words[0].injected,
         )
 
 

@@ -16,11 +16,14 @@ from coda_core.text import Vocabulary
 from coda_moshi.blueprint import Blueprint, draw_blueprint
 from coda_moshi.budget import device_budget
 from coda_moshi.checkpoint import find_checkpoint
+from coda_moshi.eight_bit import check_eight_bit, load_eight_bit
 from coda_moshi.faults import device_faults
 from coda_moshi.fingerprint import fingerprint
+from coda_moshi.injection_rule import InjectionRule
 from coda_moshi.lora import add_lora
 from coda_moshi.sampling_settings import SamplingSettings
-from coda_moshi.vocabulary import read_vocabulary
+from coda_moshi.vocabulary import read_tokenizer, read_vocabulary
+from coda_moshi.wording import Wording
 
 if TYPE_CHECKING:
     from coda_core.interfaces import Context
@@ -38,6 +41,8 @@ class LoadedModel:
     mimi: MimiModel
     lm: LMModel
     vocabulary: Vocabulary
+    wording: Wording
+    rule: InjectionRule
     sampling: SamplingSettings
     """For conversations that ask for nothing else."""
     device: torch.device
@@ -53,30 +58,53 @@ def load_model(config: MoshiConfig, context: Context, device: torch.device) -> L
     found = find_checkpoint(config, context)
     lora_path = None if config.lora_path is None else context.base_dir / Path(config.lora_path).expanduser()
     lora = add_lora(found, lora_path)
-    blueprint = draw_blueprint(found, lora, device=device, dtype=dtype, conversations=config.conversations)
+    blueprint = draw_blueprint(found, lora, config, device=device, dtype=dtype)
+    if blueprint.eight_bit:
+        check_eight_bit(found, device, fuse_lora=config.fuse_lora)
     vocabulary = _vocabulary(found, blueprint, context)
-    sampling = SamplingSettings.of_stack(
-        config, found.lm_gen_config, text_card=blueprint.text_card, card=blueprint.card
-    )
-    device_budget(device, config.vram_allocation).check(blueprint.need)
-    context.logger.info("%s on %s in %s: %s", config.model_path, device, dtype, blueprint.need)
+    rule = InjectionRule.of_checkpoint(found.raw_config or {})
+    device_budget(device, config.vram_allocation).check(blueprint.plan)
+    context.logger.info("%s", blueprint)
+    for note in blueprint.plan.notes:
+        context.logger.warning("%s", note)
     what = f"loading {config.model_path}"
     sizes = [path.stat().st_size for path in (found.mimi_weights, found.moshi_weights)]
     context.progress(what, 0, sum(sizes))
     with device_faults(device, what):
         mimi = found.get_mimi(device=device)
         context.progress(what, sizes[0], sum(sizes))
-        lm = found.get_moshi(device=device, dtype=dtype, fuse_lora=config.fuse_lora, lm_kwargs_overrides=lora)
+        lm = _language_model(found, lora | {"context": blueprint.context}, config, blueprint, device, dtype)
         context.progress(what, sum(sizes), sum(sizes))
     options = {"lora": lora, "fused": bool(lora) and config.fuse_lora}
+    if blueprint.context != blueprint.whole_context:
+        options["context"] = blueprint.context
+    if blueprint.eight_bit:
+        options["eight_bit"] = True
+    if rule != InjectionRule():
+        options["injection"] = attrs.asdict(rule)
     return LoadedModel(
         mimi=mimi,
         lm=lm,
         vocabulary=vocabulary,
-        sampling=sampling,
+        wording=Wording(read_tokenizer(found.tokenizer), rule),
+        rule=rule,
+        sampling=blueprint.sampling,
         device=device,
         fingerprint=_fingerprint(found, dtype, options),
     )
+
+
+def _language_model(
+    found: loaders.CheckpointInfo,
+    arguments: dict[str, Any],
+    config: MoshiConfig,
+    blueprint: Blueprint,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> LMModel:
+    if blueprint.eight_bit:
+        return load_eight_bit(found, arguments, device=device, dtype=dtype)
+    return found.get_moshi(device=device, dtype=dtype, fuse_lora=config.fuse_lora, lm_kwargs_overrides=arguments)
 
 
 def _vocabulary(found: loaders.CheckpointInfo, blueprint: Blueprint, context: Context) -> Vocabulary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from coda_moshi.words import Word
@@ -25,6 +26,15 @@ class PhraseBuilder:
         self._pause_frames = pause_frames
         self._most_words = most_words
         self._words: list[Word] = []
+
+    @property
+    def injected(self) -> bool | None:
+        """Whether the phrase under construction is no choice of the model's; None where there is none."""
+        return self._words[-1].injected if self._words else None
+
+    def restore(self, words: Iterable[Word]) -> None:
+        """Go on with these words, as `peek` returned them."""
+        self._words = list(words)
 
     def add(self, word: Word) -> tuple[Word, ...]:
         """Take a word; return the phrase that is complete by it, or nothing."""

@@ -1,41 +1,35 @@
 """The processor `moshi`: many conversations on one model, each as if it were alone.
 
-The batch has a fixed number of slots, one conversation each, and every step runs all of them: slots without a frame
-are masked, and their state stands still. Invariants:
+The batch has a fixed number of slots, one conversation each (see `slot_batch`). Invariants:
 
-- What comes out of a slot depends on what went into it since `open`, and on nothing else. No row of any tensor is
-  computed from another row, sampling included (see `generator`).
-- Two masks, each one tensor shared by all modules that obey it: `ready` moves the codec's encoder and the language
-  model, `speaking` the codec's decoder. A slot that is warming up is ready but not yet speaking.
+- What comes out of a slot depends on what went into it since `open`, and on nothing else.
 - A slot that is free holds a fresh state: it is wiped when its conversation closes or fails, not when the next opens.
 - A step that raises leaves slots that took part torn and all others as they were; `close` mends a torn slot.
-- A step copies once to the device and once back, and waits for the device only there.
-- Tensors here are made and changed in inference mode, whatever the mode of the thread that calls.
+- A step of which no slot is told anything (see `scripts`) does nothing for prompts, injected text and silence.
 
 As in moshi's reference server, the first frame of a conversation only lets time begin: it is encoded and stepped, then
-the encoder starts again, so that the frame after it is the first that the model hears.
+the encoder starts again, so that the frame after it is the first that the model hears. A prompt comes before that.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import numpy as np
-import torch
-from moshi.models import MimiModel
-from moshi.utils.compile import no_compile
 
+from coda_core.commands import Command, Say
 from coda_core.errors import ModelError
 from coda_core.interfaces import ProcessorInfo, SlotOptions, StepInput, StepOutput
-from coda_moshi.faults import device_faults
-from coda_moshi.frame_buffers import FrameBuffers
-from coda_moshi.generator import SlotGenerator
+from coda_core.memory import MemoryUse
+from coda_moshi.frame_buffers import HostStep
 from coda_moshi.loading import LoadedModel
-from coda_moshi.slot_state import SlotState
-from coda_moshi.stage_times import StageTimes
+from coda_moshi.parked_slot import ParkedSlot
+from coda_moshi.prompts import Beginning, Prompts
+from coda_moshi.scripts import Scripts, given
+from coda_moshi.slot_batch import SlotBatch
+from coda_moshi.slot_script import Directive, SlotScript
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,69 +39,131 @@ __all__ = ["MoshiProcessor"]
 _WARM_UP_STEPS: Final = 4
 """Enough for every CUDA graph to be captured and then replayed once."""
 
-_ENCODER: Final = ("encoder", "encoder_transformer", "downsample")
-_DECODER: Final = ("decoder", "decoder_transformer", "upsample")
+_UNTOLD: Final = Directive()
 
 
 class MoshiProcessor:
     """Serves `slots` conversations on `model`; see `coda_core.interfaces.Processor` for the contract.
 
-    All calls on one thread.
+    All calls on one thread. Nothing may be opened before `warm_up`.
     """
 
-    def __init__(self, model: LoadedModel, slots: int) -> None:
-        self._device = model.device
-        self._mimi = model.mimi
-        self._sampling = sampling = model.sampling
-        with self._at_work("making room for conversations"):
-            self._generator = SlotGenerator(
-                model.lm, slots, text_most=sampling.text_top_k, audio_most=sampling.audio_top_k
-            )
-            self._mimi.streaming_forever(slots)
-            self._ready = torch.zeros(slots, dtype=torch.bool, device=self._device)
-            self._speaking = torch.zeros_like(self._ready)
-        self._language_model = self._generator.slot_state()
-        self._encoder, self._decoder = _halves(self._mimi)
-        self._language_model.share_mask(self._ready)
-        self._encoder.share_mask(self._ready)
-        self._decoder.share_mask(self._speaking)
-        self._buffers = FrameBuffers(slots, self._mimi.frame_size, self._device)
-        self._times = StageTimes(("encode", "model", "decode"), self._device)
+    memory: Callable[[], MemoryUse]
+    """See `coda_core.interfaces.Watched`; set when the model has been warmed up."""
+
+    def __init__(self, model: LoadedModel, slots: int, beginning: Beginning) -> None:
+        self.batch = batch = SlotBatch(model, slots)
+        self._sampling = model.sampling
+        self._wording = model.wording
         self._taken = np.zeros(slots, np.bool_)
         self._steps = np.zeros(slots, np.int64)
+        self._scripts = Scripts(slots)
+        self._prompts = Prompts(
+            beginning,
+            model.wording,
+            padding=model.vocabulary.padding,
+            sample_rate_hz=batch.mimi.sample_rate,
+            frame_samples=batch.mimi.frame_size,
+        )
+        self._manner = batch.manner
         self.info = ProcessorInfo(
             slots=slots,
-            delay_frames=self._generator.max_delay,
+            delay_frames=batch.generator.max_delay,
             vocabulary=model.vocabulary,
             fingerprint=model.fingerprint,
-            sample_rate_hz=self._mimi.sample_rate,
-            frame_samples=self._mimi.frame_size,
-            defaults=sampling.as_options(),
+            sample_rate_hz=batch.mimi.sample_rate,
+            frame_samples=batch.mimi.frame_size,
+            defaults=beginning.added_to(model.sampling.as_options()),
+            capabilities=frozenset({"say", "interrupt", "prompt", "park"}),
         )
+        self._fade = np.linspace(1.0, 0.0, self.info.frame_samples, dtype=np.float32)
 
-    def open(self, slot: int, options: SlotOptions) -> None:
-        """Start a conversation in a free slot; raises `ConversationError` for settings that it cannot have."""
-        if self._taken[slot]:
-            raise ValueError(f"slot {slot} is taken; close it before opening it again")
+    def open(self, slot: int, options: SlotOptions) -> int:
+        """Start a conversation in a free slot; return the steps of its prompt, none where that was taken in before.
+
+        Raises `ConversationError` for settings that it cannot have.
+        """
+        self._refuse_taken(slot)
         sampling = self._sampling.asked(options)
-        with self._at_work("opening a conversation"):
-            self._generator.configure(slot, sampling)
+        prompt = self._prompts.asked(options)
+        known = None if prompt is None else self._prompts.kept.find(prompt.key)
+        script = SlotScript(
+            self._manner,
+            prompt=prompt if known is None else None,
+            prompted=known is not None,
+            greeting=self._prompts.greets(options),
+        )
+        with self.batch.at_work("opening a conversation"):
+            if known is not None:
+                self.batch.put(slot, known)
+            self.batch.generator.configure(slot, sampling)
+        self._scripts.open(slot, script)
         self._taken[slot] = True
+        return script.prompt_steps
 
     def step(self, batch: StepInput) -> StepOutput:
         """Advance the slots in `batch` by one frame, and wipe those that fail."""
-        if not self._taken[batch.slots].all():
-            raise ValueError(f"slots {batch.slots[~self._taken[batch.slots]].tolist()} hold no conversation")
-        with self._at_work("stepping the model"):
-            output = self._step(batch.slots, batch.pcm)
+        slots = batch.slots
+        if not self._taken[slots].all():
+            raise ValueError(f"slots {slots[~self._taken[slots]].tolist()} hold no conversation")
+        with self.batch.at_work("stepping the model"):
+            told = self._scripts.before(batch)
+            prompting = frozenset(slot for slot, directive in told.items() if directive.prompting)
+            hearing = slots[~np.isin(slots, list(prompting))] if prompting else slots
+            beginning = hearing[self._steps[hearing] == 0]
+            result, stage_s = self.batch.run(slots, given(batch, told) if prompting else batch.pcm, told, beginning)
+            self._steps[hearing] += 1
+            injected, notices = self._scripts.after(told, result.wish)
+            output = attrs.evolve(
+                self._output(slots, result, told),
+                stage_s=stage_s,
+                injected=np.isin(slots, list(injected)) if injected else None,
+                notices=notices,
+            )
             if output.failed.any():
-                self._free(batch.slots[output.failed])
+                self._free(slots[output.failed])
+            self._end_prompts(prompting)
         return output
+
+    def command(self, slot: int, command: Command) -> None:
+        """Take a command; raises `ConversationError`, without taking it, for a text that cannot be spoken."""
+        self._refuse_free(slot)
+        words = self._wording.spoken(command.text) if isinstance(command, Say) else ()
+        self._scripts.command(slot, command, words)
+
+    def export(self, slot: int) -> Mapping[str, NDArray[Any]]:
+        """Return a copy of everything that the slot's future depends on. The slot is left as it is."""
+        self._refuse_free(slot)
+        script, caller_speaking = self._scripts.of(slot)
+        told, voice = script.export()
+        with self.batch.at_work("parking a conversation"):
+            rows = self.batch.taken(slot)
+        return ParkedSlot(
+            rows=rows, steps=int(self._steps[slot]), script=told, voice=voice, caller_speaking=caller_speaking
+        ).packed()
+
+    def restore(self, slot: int, options: SlotOptions, state: Mapping[str, NDArray[Any]]) -> None:
+        """Start in a free slot where `export` left off, whatever the size of the batch that it ran in.
+
+        Raises `ModelError` for a state that does not fit, and leaves the slot free.
+        """
+        self._refuse_taken(slot)
+        sampling = self._sampling.asked(options)
+        parked = ParkedSlot.unpacked(state)
+        script = SlotScript.restored(self._manner, parked.script, parked.voice)
+        if len(parked.voice) and parked.voice.shape[1] != self.info.frame_samples:
+            raise ModelError("the parked state of a slot does not fit this model: its frames have another length")
+        with self.batch.at_work("resuming a conversation"):
+            self.batch.put_foreign(slot, parked.rows)
+            self.batch.generator.configure(slot, sampling)
+        self._scripts.open(slot, script, caller_speaking=parked.caller_speaking)
+        self._steps[slot] = parked.steps
+        self._taken[slot] = True
 
     def close(self, slot: int) -> None:
         """Free the slot and wipe everything it held; also mends a slot that an exception tore."""
         if self._taken[slot]:
-            with self._at_work("closing a conversation"):
+            with self.batch.at_work("closing a conversation"):
                 self._free(np.array([slot]))
 
     def warm_up(self) -> None:
@@ -117,91 +173,79 @@ class MoshiProcessor:
         """
         everyone = np.arange(self.info.slots)
         silence = np.zeros((self.info.slots, self.info.frame_samples), np.float32)
-        with self._at_work("warming up"):
-            failed = [self._step(everyone, silence).failed.any() for _ in range(_WARM_UP_STEPS)]
+        # What slots are told is rare, and must not be slower the first time it is.
+        told = {0: Directive((self.info.vocabulary.padding,) * 3, prompting=True, voice=silence[0], hidden=True)}
+        with self.batch.at_work("warming up"):
+            self.batch.learn_silence()
+            sound = True
+            for step in range(_WARM_UP_STEPS):
+                result, _ = self.batch.run(everyone, silence, told if step % 2 else {}, everyone)
+                sound = sound and bool(result.finite.all() and np.isfinite(result.pcm).all())
             self._free(everyone)
-        if any(failed):
+        if not sound:
             raise ModelError(
                 "the model answers silence with numbers that are not finite, so its weights are damaged or too large "
                 "for the chosen dtype. Try dtype = 'float32', or fetch the checkpoint again."
             )
 
+    def take_in_prompt(self) -> None:
+        """Take in the stack's own prompt, so that conversations open at once; raises `ConversationError`."""
+        prompt = self._prompts.asked(SlotOptions())
+        if prompt is None:
+            return
+        silence = np.zeros((1, self.info.frame_samples), np.float32)
+        unheard = StepInput(slots=np.array([0]), pcm=silence, caller_speaking=np.array([False]))
+        for _ in range(self.open(0, SlotOptions())):
+            if self.step(unheard).failed.any():
+                raise ModelError("the model answers the prompt with numbers that are not finite: shorten or change it")
+        self._prompts.kept.keep_for_good(prompt.key)
+        self.close(0)
+
     def release(self) -> None:
         """Give the memory back, even where somebody still holds this object; nothing else may be called afterwards."""
-        del self._mimi, self._generator, self._language_model, self._encoder, self._decoder, self._buffers
-        # moshi's modules and their hooks refer to each other.
-        gc.collect()
-        if self._device.type == "cuda":
-            # A lost device has nothing to give back, and what lost it is already on its way up.
-            with suppress(RuntimeError):
-                torch.cuda.empty_cache()
+        self.batch.release()
 
-    def _step(self, slots: NDArray[np.int64], pcm: NDArray[np.float32]) -> StepOutput:
-        times = self._times
-        times.start()
-        heard, ready = self._buffers.send(slots, pcm)
-        self._ready.copy_(ready)
-        # The two halves of `MimiModel.encode`: what is not finite can be seen only between them.
-        latent = self._mimi.encode_to_latent(heard, quantize=False)
-        codes = self._mimi.quantizer.encode(latent)
-        self._restart_encoder(slots[self._steps[slots] == 0])
-        times.mark()
-        tokens, probability, finite = self._generator.advance(codes)
-        times.mark()
-        valid = tokens[:, 0] >= 0
-        self._speaking.copy_(valid)
-        # Tokens are negative where there is no frame yet, and would index past the codebooks.
-        voice = self._mimi.decode(tokens[:, 1:, None].clamp(min=0))
-        times.mark()
-        finite = finite & latent.sum((1, 2)).isfinite()
-        result = self._buffers.receive(voice, tokens[:, 0], probability, valid, finite)
-        self._steps[slots] += 1
-
+    def _output(self, slots: NDArray[np.int64], result: HostStep, told: Mapping[int, Directive]) -> StepOutput:
         spoken, valid_rows = result.pcm[slots], result.valid[slots]
         failed = ~result.finite[slots] | (valid_rows & ~np.isfinite(spoken).all(axis=1))
         silent = failed | ~valid_rows
         spoken[silent] = 0.0
+        for row in np.flatnonzero(~silent) if told else ():
+            directive = told.get(int(slots[row]), _UNTOLD)
+            if directive.muted:
+                # Not every codec is quiet where it is given its codes of silence.
+                spoken[row] *= self._fade if directive.fading else 0.0
         return StepOutput(
             pcm=spoken,
             valid=~silent,
             token=np.where(silent, self.info.vocabulary.padding, result.token[slots]).astype(np.int64),
             probability=np.where(silent, np.float32(0), result.probability[slots]),
             failed=failed,
-            stage_s=times.seconds(),
+            stage_s={},
         )
 
-    def _restart_encoder(self, beginning: NDArray[np.int64]) -> None:
-        if beginning.size:
-            self._encoder.wipe(torch.from_numpy(beginning).to(self._device))
+    def _end_prompts(self, prompting: frozenset[int]) -> None:
+        """Keep what prompts left that are now taken in, and let their slots hear."""
+        for slot in prompting:
+            if not self._taken[slot]:
+                continue
+            script, _ = self._scripts.of(slot)
+            if not script.prompt_steps:
+                self.batch.restart_encoder(np.array([slot]))
+                if script.prompt_key:
+                    self._prompts.kept.keep(script.prompt_key, self.batch.taken(slot))
 
     def _free(self, slots: NDArray[np.int64]) -> None:
-        rows = torch.from_numpy(slots).to(self._device)
-        for state in (self._encoder, self._language_model, self._decoder):
-            state.wipe(rows)
+        self.batch.wipe(slots)
+        for slot in slots.tolist():
+            self._scripts.close(slot)
         self._steps[slots] = 0
         self._taken[slots] = False
 
-    @contextmanager
-    def _at_work(self, doing: str) -> Iterator[None]:
-        # Graphs are captured and events recorded on the current device. On a CPU, compiling the few functions that
-        # moshi would compile takes a C++ compiler and a minute, and gains nothing.
-        with (
-            device_faults(self._device, doing),
-            torch.inference_mode(),
-            torch.cuda.device(self._device) if self._device.type == "cuda" else no_compile(),
-        ):
-            yield
+    def _refuse_taken(self, slot: int) -> None:
+        if self._taken[slot]:
+            raise ValueError(f"slot {slot} is taken; close it before opening it again")
 
-
-def _halves(mimi: MimiModel) -> tuple[SlotState, SlotState]:
-    """Return the state of a codec's encoder and of its decoder; raises `ModelError` where there is a third part."""
-    halves: tuple[dict[str, Any], dict[str, Any]] = {}, {}
-    for name, state in mimi.get_streaming_state().items():
-        part = name.partition(".")[0]
-        if part in _ENCODER:
-            halves[0][name] = state
-        elif part in _DECODER:
-            halves[1][name] = state
-        elif name:
-            raise ModelError(f"the installed moshi package's codec has a part that this Coda does not know: {name}")
-    return SlotState(halves[0]), SlotState(halves[1])
+    def _refuse_free(self, slot: int) -> None:
+        if not self._taken[slot]:
+            raise ValueError(f"slot {slot} holds no conversation")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from coda_core.hookspecs import hookimpl
 from coda_core.interfaces import Component, Context, Processor, Requires
+from coda_core.memory import MemoryPlan
 from coda_moshi.config import EchoConfig, InnerMonologueConfig, MoshiConfig
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def _open_moshi(config: MoshiConfig, context: Context) -> AbstractContextManager
     from coda_moshi.lifecycle import open_moshi
 
     return open_moshi(config, context)
+
+
+def _plan_moshi(config: MoshiConfig, context: Context) -> MemoryPlan:
+    from coda_moshi.planning import plan_moshi
+
+    return plan_moshi(config, context)
 
 
 def _open_echo(config: EchoConfig, context: Context) -> AbstractContextManager[Processor]:
@@ -49,6 +56,7 @@ def coda_register_processors() -> Sequence[Component[Any]]:
             factory=_open_moshi,
             requires=Requires(("moshi", "torch", "sentencepiece"), "coda-core[moshi]"),
             worker="moshi",
+            plan=_plan_moshi,
         ),
         Component(
             name="echo",

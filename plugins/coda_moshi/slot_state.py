@@ -25,6 +25,7 @@ _FRESH: Final[Mapping[str, float | bool]] = {
     "offsets": 0,
     "cache": -2,  # LMGen's tokens; -2 is moshi's mark for one that is not generated yet
     "probability": 0.0,  # of the text tokens that are still delayed
+    "codes": 0,  # of a prompt's audio, the same
 }
 """Tensors of which axis 0 is the slot, in moshi 0.2's state classes and ours, and what a fresh row holds."""
 

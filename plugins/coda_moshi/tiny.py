@@ -45,7 +45,7 @@ SHARED: Final = 4
 """Channels that carry the direction which the embeddings and the rows of the two paddings share."""
 
 NOT_ARGUMENTS: Final = frozenset(
-    {"model_type", "moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lm_gen_config"}
+    {"model_type", "moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lm_gen_config", "coda"}
 )
 """Keys of ``config.json`` that are not arguments of the language model."""
 

@@ -10,10 +10,21 @@ import sentencepiece
 from coda_core.errors import ModelError
 from coda_core.text import Vocabulary
 
-__all__ = ["read_vocabulary"]
+__all__ = ["read_tokenizer", "read_vocabulary"]
 
 _WORD_START: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 """How SentencePiece writes a space."""
+
+
+def read_tokenizer(path: Path) -> sentencepiece.SentencePieceProcessor:
+    """Return a tokenizer; raises `ModelError` where the file is missing or no SentencePiece model."""
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"the tokenizer {path} cannot be read: it is missing or no SentencePiece model. "
+            "Fetch the checkpoint again, or correct tokenizer_name in its config.json."
+        ) from error
 
 
 def read_vocabulary(path: Path, *, padding: int, end_of_padding: int) -> Vocabulary:
@@ -21,13 +32,7 @@ def read_vocabulary(path: Path, *, padding: int, end_of_padding: int) -> Vocabul
 
     Raises `ModelError` where the file is missing or no SentencePiece model.
     """
-    try:
-        tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (OSError, RuntimeError) as error:
-        raise ModelError(
-            f"the tokenizer {path} cannot be read: it is missing or no SentencePiece model. "
-            "Fetch the checkpoint again, or correct tokenizer_name in its config.json."
-        ) from error
+    tokenizer = read_tokenizer(path)
     pieces: list[bytes] = []
     word_starts: set[int] = set()
     silent: set[int] = set()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import attrs
 
@@ -40,6 +40,8 @@ class Word:
     continues: bool
     """True where no space belongs between the text before and this: it goes on with a word that was already
     complete as far as could be known, or is punctuation."""
+    injected: bool = False
+    """Whether its first piece was no choice of the model's."""
 
 
 def combined_confidence(words: Sequence[Word]) -> float:
@@ -67,17 +69,21 @@ class WordAssembler:
         self._last_frame = 0
         self._log_probability = 0.0
         self._parted = False
+        self._injected = False
 
     @property
     def building(self) -> bool:
         """True while a word is under construction."""
         return bool(self._tokens)
 
-    def feed(self, frame: int, token: int, probability: float) -> Word | None:
-        """Take the token of `frame`, frames in rising order; return the word that is complete by it."""
+    def feed(self, frame: int, token: int, probability: float, injected: bool = False) -> Word | None:
+        """Take the token of `frame`, frames in rising order; return the word that is complete by it.
+
+        `injected` tells that the token was no choice of the model's.
+        """
         if self._vocabulary.is_text(token):
             finished = self.finish() if self._starts_word(token) or self._is_too_long() else None
-            self._append(frame, token, probability)
+            self._append(frame, token, probability, injected)
             return finished
         announced = token == self._vocabulary.end_of_padding
         settled = frame - self._last_frame >= self._settle_frames
@@ -107,11 +113,33 @@ class WordAssembler:
             last_frame=self._last_frame,
             log_probability=self._log_probability,
             continues=not (self._parted or text[0].isspace()) or _is_closing_punctuation(text.strip()),
+            injected=self._injected,
         )
 
-    def _append(self, frame: int, token: int, probability: float) -> None:
+    def export(self) -> dict[str, Any]:
+        """Return what `restore` takes, in types that JSON has."""
+        return {
+            "bytes": self._bytes.hex(),
+            "tokens": self._tokens,
+            "first_frame": self._first_frame,
+            "last_frame": self._last_frame,
+            "log_probability": self._log_probability,
+            "parted": self._parted,
+            "injected": self._injected,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `export` left off; raises LookupError, TypeError or ValueError for anything else."""
+        self._bytes = bytearray.fromhex(state["bytes"])
+        self._tokens = [int(token) for token in state["tokens"]]
+        self._first_frame, self._last_frame = int(state["first_frame"]), int(state["last_frame"])
+        self._log_probability = float(state["log_probability"])
+        self._parted, self._injected = bool(state["parted"]), bool(state["injected"])
+
+    def _append(self, frame: int, token: int, probability: float, injected: bool) -> None:
         if not self._tokens:
             self._first_frame = frame
+            self._injected = injected
             self._parted = self._parted or token in self._vocabulary.word_starts
         self._bytes += self._vocabulary.pieces[token]
         self._tokens.append(token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,21 +115,23 @@ class Stage:
 
     def __init__(self, processor: MoshiProcessor) -> None:
         self.processor = processor
+        self.output: StepOutput | None = None
+        """Of the latest step."""
 
-    def open(self, slot: int, **options: Any) -> None:
-        self.processor.open(slot, SlotOptions(**options))
+    def open(self, slot: int, **options: Any) -> int:
+        return self.processor.open(slot, SlotOptions(**options))
 
     def close(self, *slots: int) -> None:
         for slot in slots:
             self.processor.close(slot)
 
-    def step(self, frames: Mapping[int, NDArray[np.float32]]) -> dict[int, Heard]:
-        """Step the slots named in `frames`, a frame of PCM each."""
+    def step(self, frames: Mapping[int, NDArray[np.float32]], speaking: Container[int] = ()) -> dict[int, Heard]:
+        """Step the slots named in `frames`, a frame of PCM each; the callers of `speaking` are said to speak."""
         slots = np.array(sorted(frames), np.int64)
         pcm = np.stack([frames[int(slot)] for slot in slots])
-        output: StepOutput = self.processor.step(
-            StepInput(slots=slots, pcm=pcm, caller_speaking=np.zeros(len(slots), np.bool_))
-        )
+        caller_speaking = np.array([slot in speaking for slot in slots.tolist()], np.bool_)
+        output = self.processor.step(StepInput(slots=slots, pcm=pcm, caller_speaking=caller_speaking))
+        self.output = output
         names = [field.name for field in attrs.fields(Heard)]
         return {
             int(slot): Heard(*(getattr(output, name)[row : row + 1] for name in names))

@@ -49,12 +49,12 @@ def poison(state: Any, part: str, slot: int) -> None:
 @pytest.mark.parametrize(
     ("state", "part"),
     [
-        ("_encoder", "encoder.model"),
-        ("_encoder", "encoder_transformer"),
-        ("_encoder", "downsample"),
-        ("_language_model", "kv_cache"),
-        ("_decoder", "decoder.model"),
-        ("_decoder", "upsample"),
+        ("encoder", "encoder.model"),
+        ("encoder", "encoder_transformer"),
+        ("encoder", "downsample"),
+        ("language_model", "kv_cache"),
+        ("decoder", "decoder.model"),
+        ("decoder", "upsample"),
     ],
 )
 def test_numbers_that_are_not_finite_fail_one_slot_and_wipe_it(
@@ -67,7 +67,7 @@ def test_numbers_that_are_not_finite_fail_one_slot_and_wipe_it(
     for tick, frame in enumerate(frames):
         both = {BYSTANDER: frame} | ({VICTIM: others[tick]} if tick <= 4 else {})
         if tick == 4:
-            poison(getattr(slots.processor, state), part, VICTIM)
+            poison(getattr(slots.processor.batch, state), part, VICTIM)
         output = slots.step(both)
         heard.append(output[BYSTANDER])
         if tick <= 4:
@@ -85,7 +85,7 @@ def test_logits_of_the_depth_transformer_are_watched_too(
     slots: Any, undisturbed: Undisturbed, join_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = undisturbed.frames
-    model = slots.processor._generator.lm_model
+    model = slots.processor.batch.generator.lm_model
     forward = model.forward_depformer
 
     def poisoned(codebook: int, *arguments: torch.Tensor) -> torch.Tensor:
@@ -114,12 +114,12 @@ def test_an_exception_tears_only_the_slots_that_took_part(
 ) -> None:
     frames, others = undisturbed.frames, undisturbed.others
     processor = slots.processor
-    model = processor._generator.lm_model
+    model = processor.batch.generator.lm_model
     module = {
-        "encoder": processor._mimi.encoder_transformer.transformer.layers[0].self_attn,
+        "encoder": processor.batch.mimi.encoder_transformer.transformer.layers[0].self_attn,
         "layer": model.transformer.layers[0].gating,
         "depformer": model.depformer.layers[0].self_attn,
-        "decoder": processor._mimi.decoder.model[-1],
+        "decoder": processor.batch.mimi.decoder.model[-1],
     }[broken]
     slots.open(BYSTANDER, seed=1)
     slots.open(VICTIM, seed=9)
@@ -144,7 +144,7 @@ def test_running_out_of_memory_in_a_step_is_said_so(slots: Any, voice: Voice, mo
         return torch.empty(2**60, dtype=torch.uint8)
 
     slots.open(VICTIM)
-    monkeypatch.setattr(slots.processor._mimi, "decode", greedy)
+    monkeypatch.setattr(slots.processor.batch.mimi, "decode", greedy)
     with pytest.raises(OutOfMemory, match="cpu ran out of memory while stepping the model"):
         slots.step({VICTIM: voice(1, 1)[0]})
 
@@ -161,7 +161,7 @@ def test_the_torn_step_of_everybody_is_mended_by_closing(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(slots.processor._mimi, "decode", raising)
+        patch.setattr(slots.processor.batch.mimi, "decode", raising)
         with pytest.raises(ZeroDivisionError):
             slots.processor.step(StepInput(np.arange(4), voice(1, 4), np.zeros(4, np.bool_)))
     slots.close(*range(4))

@@ -26,17 +26,19 @@ def test_results_come_back_in_their_types() -> None:
     token = torch.tensor([31_999, -2, 2**24 - 1])
     probability = torch.tensor([0.25, 0.0, 1.0])
     flags = torch.tensor([True, False, True])
-    step = buffers.receive(pcm, token, probability, flags, ~flags)
+    wish = torch.tensor([2, 0, 1])
+    step = buffers.receive(pcm, token, probability, flags, ~flags, wish)
     assert np.array_equal(step.pcm, pcm[:, 0].numpy())
     assert step.token.astype(np.int64).tolist() == token.tolist()
     assert step.probability.tolist() == probability.tolist()
     assert step.valid.tolist() == flags.tolist()
     assert step.finite.tolist() == (~flags).tolist()
+    assert step.wish.tolist() == wish.tolist()
 
 
 def test_half_precision_audio_arrives_as_float32() -> None:
     step = FrameBuffers(1, 2, CPU).receive(
-        torch.ones(1, 1, 2, dtype=torch.bfloat16), *(torch.zeros(1) for _ in range(4))
+        torch.ones(1, 1, 2, dtype=torch.bfloat16), *(torch.zeros(1) for _ in range(5))
     )
     assert step.pcm.dtype == np.float32
     assert step.pcm.tolist() == [[1, 1]]

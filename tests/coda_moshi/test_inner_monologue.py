@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coda_core.errors import ConversationClosed
+from coda_core.errors import ConversationClosed, StoreError
 from coda_core.fields import fields_of
 from coda_core.interfaces import Context, MonologueExtractor, ProcessorInfo, StepRecord
 from coda_core.testing import ManualClock
@@ -33,7 +33,13 @@ _FRAME = np.zeros(1920, np.float32)
 
 
 def _record(
-    frame: int, token: int, *, conversation: str = "c", probability: float = 0.5, missed_before: int = 0
+    frame: int,
+    token: int,
+    *,
+    conversation: str = "c",
+    probability: float = 0.5,
+    missed_before: int = 0,
+    injected: bool = False,
 ) -> StepRecord:
     return StepRecord(
         conversation=conversation,
@@ -48,6 +54,7 @@ def _record(
         token=token,
         probability=probability,
         lateness_s=0.0,
+        injected=injected,
     )
 
 
@@ -238,6 +245,60 @@ def test_phrases_hold_exactly_the_words(tokens: list[tuple[int, float, int]]) ->
     records = [[record] for record in _records(tokens, "c")]
     words, phrases = _run(records, ["c"], "continuous"), _run(records, ["c"], "buffered")
     assert [token for item in phrases for token in item.tokens] == [token for item in words for token in item.tokens]
+
+
+def test_injected_text_is_marked_and_never_withheld() -> None:
+    extractor = _extractor(confidence_threshold=0.9)
+    spoken = ((_I, False), (_AM, True), (_FINE, True), (_STOP, False), (_OH, False))
+    found: list[ExtractedText] = []
+    for frame, (token, injected) in enumerate(spoken):
+        found += extractor.feed([_record(frame, token, probability=0.01, injected=injected)])
+    found += extractor.close("c")
+    assert [(item.text, item.injected) for item in found] == [("am", True), ("fine.", True)]
+
+
+def test_no_phrase_joins_injected_text_with_its_own() -> None:
+    extractor = _extractor(mode="buffered")
+    for frame, (token, injected) in enumerate(((_I, False), (_AM, True), (_FINE, True))):
+        found = extractor.feed([_record(frame, token, injected=injected)])
+    assert [(item.text, item.injected) for item in found] == [("I", False)]
+    assert [(item.text, item.injected) for item in extractor.text("c", 9.0)] == [("I", False), ("am fine", True)]
+    found = extractor.feed([_record(3, _OH), _record(4, _I)])
+    assert [(item.text, item.injected) for item in found] == [("am fine", True)]
+
+
+_choices = st.tuples(st.sampled_from(range(11)), st.floats(0, 1), st.booleans())
+
+
+@given(
+    choices=st.lists(_choices, max_size=40),
+    parked_at=st.integers(0, 40),
+    mode=st.sampled_from(["continuous", "buffered", "on-demand"]),
+)
+def test_a_parked_conversation_gets_the_text_of_an_uninterrupted_one(
+    choices: list[tuple[int, float, bool]], parked_at: int, mode: str
+) -> None:
+    whole, before, after = (_extractor(mode=mode, confidence_threshold=0.2) for _ in range(3))
+    expected: list[Sequence[ExtractedText]] = []
+    found: list[Sequence[ExtractedText]] = []
+    parked = before
+    for frame, (token, probability, injected) in enumerate(choices):
+        if frame == parked_at:
+            after.open("c", _INFO, before.export("c"))
+            parked = after
+        record = _record(frame, token, probability=probability, injected=injected)
+        expected.append(whole.feed([record]))
+        found.append(parked.feed([record]))
+        assert parked.text("c", 2.0) == whole.text("c", 2.0)
+    assert parked.export("c") == whole.export("c")
+    assert [*found, parked.close("c")] == [*expected, whole.close("c")]
+
+
+@pytest.mark.parametrize("state", [b"", b"{}", b"[]", b"\xff", b'{"now_s": 1, "withheld": 0, "words": {}}'])
+def test_a_damaged_state_is_refused(state: bytes) -> None:
+    extractor = InnerMonologue(InnerMonologueConfig(), logging.getLogger("coda.test"))
+    with pytest.raises(StoreError, match="the parked text of conversation c is damaged"):
+        extractor.open("c", _INFO, state)
 
 
 def test_the_factory_makes_an_extractor(tmp_path: Path) -> None:

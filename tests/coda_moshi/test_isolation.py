@@ -52,7 +52,7 @@ def guests(random: np.random.Generator, voice: Voice, count: int) -> list[Guest]
 def poison(processor: Any, slot: int) -> None:
     """Put NaN into the newest keys and values of the slot, as an overflow in the model would."""
     with torch.inference_mode():
-        for row in processor._language_model:
+        for row in processor.batch.language_model:
             if row.name.endswith("kv_cache.cache"):
                 row.tensor.select(row.axis, slot).fill_(torch.nan)
 
@@ -114,7 +114,7 @@ def test_batches_of_other_sizes_give_the_same_tokens(
 
 
 def sizes(processor: Any) -> list[tuple[str, tuple[int, ...]]]:
-    states = (processor._encoder, processor._language_model, processor._decoder)
+    states = (processor.batch.encoder, processor.batch.language_model, processor.batch.decoder)
     return [(row.name, tuple(row.tensor.shape)) for state in states for row in state]
 
 

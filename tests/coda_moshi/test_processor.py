@@ -197,4 +197,5 @@ def test_warming_up_leaves_no_trace(open_processor: Any, brief_folder: Path, sta
 def test_a_released_processor_holds_no_model(open_processor: Any, brief_folder: Path) -> None:
     with open_processor(brief_folder, 1) as processor:
         processor.open(0, SlotOptions())
-    assert not any(isinstance(value, torch.nn.Module) for value in vars(processor).values())
+    held = (*vars(processor).values(), *vars(processor.batch).values())
+    assert not any(isinstance(value, torch.nn.Module) for value in held)

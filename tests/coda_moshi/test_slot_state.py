@@ -27,7 +27,7 @@ def seven(open_processor: Any, brief_folder: Path, stage: Any) -> Iterator[Any]:
 
 
 def known(processor: Any) -> dict[int, tuple[str, torch.Tensor, int]]:
-    states = (processor._encoder, processor._language_model, processor._decoder)
+    states = (processor.batch.encoder, processor.batch.language_model, processor.batch.decoder)
     return {id(row.tensor): (row.name, row.tensor, row.axis) for state in states for row in state}
 
 
@@ -46,8 +46,8 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 
 def test_every_tensor_with_a_row_for_each_slot_is_known(seven: Any) -> None:
     processor = seven.processor
-    generator = processor._generator
-    states = [processor._mimi, generator, generator.lm_model]
+    generator = processor.batch.generator
+    states = [processor.batch.mimi, generator, generator.lm_model]
     found = [
         tensor
         for module in states
@@ -66,9 +66,9 @@ def test_every_tensor_with_a_row_for_each_slot_is_known(seven: Any) -> None:
 def test_a_free_slot_holds_nothing_of_who_was_there(seven: Any, voice: Voice) -> None:
     seven.processor.warm_up()
     fresh = [rows(seven.processor, slot) for slot in range(SLOTS)]
-    seven.open(2, seed=1)
+    seven.open(2, seed=1, prompt="a")
     seven.open(4, seed=2)
-    for frame in voice(1, 9) + np.float32(0.01):
+    for frame in voice(1, 17) + np.float32(0.01):
         seven.step({2: frame, 4: frame})
     used, kept = rows(seven.processor, 2), rows(seven.processor, 4)
     unused = {name for name, row in used.items() if torch.equal(row, fresh[2][name])}
@@ -105,12 +105,12 @@ def test_a_masked_slot_stands_still(seven: Any, voice: Voice) -> None:
 
 def test_masks_are_shared_by_each_half(seven: Any) -> None:
     processor = seven.processor
-    states = processor._mimi.get_streaming_state()
+    states = processor.batch.mimi.get_streaming_state()
     ready = [state for name, state in states.items() if name.startswith(("encoder", "downsample"))]
-    ready += processor._generator.lm_model.get_streaming_state().values()
+    ready += processor.batch.generator.lm_model.get_streaming_state().values()
     speaking = [state for name, state in states.items() if name.startswith(("decoder", "upsample"))]
-    assert {id(state.exec_mask) for state in ready} == {id(processor._ready)}
-    assert {id(state.exec_mask) for state in speaking} == {id(processor._speaking)}
+    assert {id(state.exec_mask) for state in ready} == {id(processor.batch.ready)}
+    assert {id(state.exec_mask) for state in speaking} == {id(processor.batch.speaking)}
 
 
 @dataclass
@@ -125,6 +125,6 @@ def test_a_state_that_is_not_known_is_refused() -> None:
 
 
 def test_size_is_counted(seven: Any) -> None:
-    counted = seven.processor._language_model.size_bytes()
+    counted = seven.processor.batch.language_model.size_bytes()
     cache = 2 * SLOTS * 4 * 6 * 16 * 4
     assert cache < counted < 2 * cache
