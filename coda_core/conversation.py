@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from coda_core.audio import AudioFormat, AudioFrame, Block
-from coda_core.errors import CodaError, ConversationBroken, ConversationClosed
-from coda_core.events import Closed, Event, Failed, Paused, Resumed
-from coda_core.interfaces import Lane, LaneMeasures, MonologueExtractor, ProcessorInfo, SlotOptions, StreamingManager
-from coda_core.journal import Journal
+from coda_core.commands import Cancel, Interrupt, Say
+from coda_core.errors import CodaError, ConversationBroken
+from coda_core.events import Event, Injection, Interrupted
+from coda_core.house import House
+from coda_core.injecting import Receipt, Receipts
+from coda_core.interfaces import LaneMeasures, SlotOptions
+from coda_core.stay import Status, Stay
 from coda_core.subscription import Overflow, Subscription
 from coda_core.text import ExtractedText
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "Output", "Status"]
 
-Status = Literal["opening", "live", "paused", "closed", "broken"]
 Output = AudioFrame | ExtractedText | Event
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class Conversation:
     """One caller's conversation with Moshi. Made by `Kernel.open_conversation`; all methods on the event loop.
 
     Once it is over, methods that need it live raise `ConversationClosed` where its owner closed it and
-    `ConversationBroken` where a fault ended it.
+    `ConversationBroken` where a fault ended it. While it is parked they raise `ConversationParked`.
     """
 
     def __init__(
@@ -40,39 +41,49 @@ class Conversation:
         *,
         format: AudioFormat,
         options: SlotOptions,
-        info: ProcessorInfo,
-        journal: Journal,
-        manager: StreamingManager,
-        extractors: dict[str, MonologueExtractor],
-        published: Callable[[Event], None],
-        gone: Callable[[Conversation], None],
+        resume_token: str,
+        token_digest: str,
+        house: House,
+        status: Status = "opening",
+        frames: int = 0,
     ) -> None:
         self.id = id
         self.format = format
         """How the PCM given to `send` is laid out."""
         self.options = options
         """The settings of its slot, with nothing left open: its seed is known even where nobody chose one."""
-        self.status: Status = "opening"
-        self.frames = 0
+        self.frames = frames
         """Steps that were handed over."""
-        self._info = info
-        self._journal = journal
-        self._manager = manager
-        self._extractors = extractors
-        self._published = published
-        self._gone = gone
-        self._lane: Lane | None = None
+        self.resume_token = resume_token
+        """What `Kernel.resume` asks for. A secret: who has it can take the conversation over."""
+        self.token_digest = token_digest
+        self._house = house
+        self._stay = Stay(self, house, status)
+        self._receipts = Receipts()
         self._subscriptions: list[Subscription[Any]] = []
-        self._fault = ""
         self._durable_at_end = 0
-        self._closing: asyncio.Future[None] | None = None
 
     # For its owner
 
     @property
+    def status(self) -> Status:
+        """Where it is in its life. Paused keeps the slot, parked has given it back."""
+        return self._stay.status
+
+    @property
+    def detached_since_s(self) -> float | None:
+        """When its peer went away, on the kernel's clock; None where nobody is missing."""
+        return self._stay.detached_since_s
+
+    @property
+    def attachment(self) -> int:
+        """A number that rises with each `attach`: who holds the conversation can tell whether it still does."""
+        return self._stay.attachment
+
+    @property
     def frame_s(self) -> float:
         """Seconds that one step stands for."""
-        return self._info.frame_s
+        return self._house.info.frame_s
 
     @property
     def durable_sequence(self) -> int:
@@ -80,7 +91,7 @@ class Conversation:
 
         An event that the store can never take is given up, logged and counted by the journal, and not waited for.
         """
-        return self._durable_at_end or self._journal.durable_sequence(self.id)
+        return self._durable_at_end or self._house.journal.durable_sequence(self.id)
 
     async def send(self, pcm: NDArray[np.float32] | NDArray[np.int16] | bytes) -> None:
         """Give a block of the caller's audio, of any length, in the conversation's `format`.
@@ -88,15 +99,15 @@ class Conversation:
         In real time this never waits: what does not fit the queue is dropped by the manager's policy and counted.
         Offline it waits while the queue is full. Raises `AudioError` where the data does not match the format.
         """
-        await self._live().push(Block(pcm, self.format))
+        await self._stay.lane.push(Block(pcm, self.format))
 
     async def send_block(self, block: Block) -> None:
         """Like `send`, for a block that brings its own format."""
-        await self._live().push(block)
+        await self._stay.lane.push(block)
 
     async def drain(self) -> None:
         """Wait until everything sent so far is answered; a partial frame at its end is padded with silence."""
-        await self._live().drain()
+        await self._stay.lane.drain()
 
     @overload
     def subscribe(self, *, size: int = ..., overflow: Overflow = ...) -> Subscription[Output]: ...
@@ -115,10 +126,8 @@ class Conversation:
         `overflow` says what becomes of audio that finds no room; text and events are never dropped.
         """
         subscription: Subscription[Any] = Subscription(kinds, size=size, overflow=overflow)
-        if self.status == "broken":
-            subscription.end(ConversationBroken(self._fault))
-        elif self.status == "closed":
-            subscription.end()
+        if self.status in ("closed", "broken"):
+            subscription.end(self._stay.error)
         else:
             self._subscriptions = [each for each in self._subscriptions if not each.ended]
             self._subscriptions.append(subscription)
@@ -130,50 +139,116 @@ class Conversation:
         `extractor` is its label in the stack; the first one if not given. Raises `CodaError` where the stack has
         no such extractor.
         """
-        self._live()
-        label = extractor if extractor is not None else next(iter(self._extractors), None)
-        if label is None or label not in self._extractors:
-            known = ", ".join(self._extractors) or "none"
+        _ = self._stay.lane
+        extractors = self._house.extractors
+        label = extractor if extractor is not None else next(iter(extractors), None)
+        if label is None or label not in extractors:
+            known = ", ".join(extractors) or "none"
             raise CodaError(f"there is no monologue extractor {label or ''}".rstrip() + f"; this stack has: {known}")
-        found = self._extractors[label]
-        texts: Sequence[ExtractedText] = await self._manager.call(label, lambda: found.text(self.id, last_s))
+        found = extractors[label]
+        texts: Sequence[ExtractedText] = await self._house.manager.call(label, lambda: found.text(self.id, last_s))
         return texts
 
+    async def say(
+        self, text: str, *, deadline_s: float = 4.0, expires_s: float | None = None, yields: bool = False
+    ) -> Receipt:
+        """Have Moshi speak `text`, after what it was asked to say before; return a receipt at once.
+
+        It begins where Moshi would begin a word of its own, and after `deadline_s` in any case. What has not begun
+        `expires_s` after this call is dropped; with `yields` the caller cancels it by beginning to speak. Raises
+        `Incapable` where the processor cannot do it, and ValueError for blank text or times below 0.
+        """
+        self._house.require("say")
+        if deadline_s < 0 or (expires_s is not None and expires_s < 0):
+            raise ValueError(f"deadline_s is {deadline_s} and expires_s {expires_s}; give times of 0 or more")
+        lane = self._stay.lane
+        number = self._house.journal.next_number(self.id)
+        receipt = self._receipts.begin(number, text, lambda: self._cancel(number))
+        frame = lane.command(
+            Say(
+                id=number,
+                text=text,
+                deadline_frames=self._house.frames_of(deadline_s),
+                expires_frames=None if expires_s is None else self._house.frames_of(expires_s),
+                yields=yields,
+            )
+        )
+        self.publish(Injection(frame=frame, command=number, status="queued", text=text))
+        return receipt
+
+    async def interrupt(self, for_s: float | None = None) -> None:
+        """Have Moshi fall silent within two frames, until the caller has spoken or `for_s` seconds have passed.
+
+        Every text that it was asked to say is cancelled, and audio that waits for readers is thrown away: they get
+        `Interrupted` instead, and a peer should throw away what it holds too. Raises `Incapable` where the processor
+        cannot do it, and ValueError for a time that is not above 0.
+        """
+        self._house.require("interrupt")
+        if for_s is not None and for_s <= 0:
+            raise ValueError(f"for_s is {for_s}; give a time above 0, or None to wait for the caller")
+        frame = self._stay.lane.command(
+            Interrupt(frames=None if for_s is None else max(1, self._house.frames_of(for_s)))
+        )
+        for subscription in self._subscriptions:
+            subscription.drop_audio()
+        self.publish(Interrupted(frame=frame, for_s=for_s))
+
     async def pause(self) -> None:
-        """Stop stepping. The slot, its state and queued input are kept. Does nothing when paused."""
-        lane = self._live()
-        if self.status == "live":
-            self.status = "paused"
-            await lane.pause()
-            self.publish(Paused(frame=self.frames))
+        """Stop stepping. The slot, its state and queued input are kept. Does nothing when paused or parked."""
+        await self._stay.pause()
 
     async def resume(self) -> None:
-        """Go on where it stopped. Does nothing when live."""
-        lane = self._live()
-        if self.status == "paused":
-            self.status = "live"
-            self.publish(Resumed(frame=self.frames))
-            await lane.resume()
+        """Go on where it stopped; where it is parked, in a new slot. Does nothing when live.
+
+        For a parked one it raises `Full` where there is no room, `StoreError` where its saved state is damaged or
+        gone and `ModelError` where this processor cannot go on from it; it stays parked then.
+        """
+        await self._stay.resume()
+
+    async def park(self, reason: str = "asked") -> None:
+        """Save everything it goes on from, input that waits among it, and give the slot back.
+
+        Returns when that is durable; does nothing when parked. Raises `Incapable` where the processor cannot do it
+        and `StoreError` where the state could not be saved: it keeps its slot then, and is paused.
+        """
+        self._house.require("park")
+        await self._stay.park(reason)
+
+    async def detach(self, grace_s: float, *, attachment: int | None = None) -> None:
+        """The peer is gone: stand still, and wait for it to come back with the resume token.
+
+        After `grace_s` seconds, or before where somebody waits for a slot, the conversation is parked; closed where
+        it cannot be. A peer that says which `attachment` it had is not heard where another has come since.
+        """
+        await self._stay.detach(grace_s, attachment)
+
+    async def attach(self, *, start: bool = True) -> None:
+        """A peer is back: go on, from a slot or parked, or stand still until `resume` where `start` is false.
+
+        Raises as `resume` does. `Kernel.resume` calls it.
+        """
+        await self._stay.attach(start=start)
+
+    async def settled(self) -> None:
+        """Wait until `status` stands: until nobody is at parking it, bringing it back or closing it."""
+        await self._stay.settled()
 
     def measures(self) -> LaneMeasures:
         """Return counters and latencies since the conversation was opened."""
-        return self._live().measures()
+        return self._stay.lane.measures()
 
     async def close(self, reason: str = "closed") -> None:
         """End the conversation: flush the extractors, record the end and wait until it is durable.
 
         Input that was not stepped is thrown away: `drain` first to have it answered. Safe to call again.
         """
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._close(reason))
-        await asyncio.shield(self._closing)
+        await self._stay.close(reason)
 
     # For the kernel
 
-    def attach(self, lane: Lane) -> None:
-        """Take the way to the worker; from now on the conversation is live."""
-        self._lane = lane
-        self.status = "live"
+    async def open(self) -> None:
+        """Take a slot; from now on the conversation is live."""
+        await self._stay.open()
 
     def deliver(self, frame: AudioFrame) -> None:
         """Hand one step's audio to every reader."""
@@ -183,43 +258,42 @@ class Conversation:
 
     def publish(self, event: Event) -> None:
         """Number an event, queue it for the store, and hand it to every reader."""
-        numbered = self._journal.add(self.id, event)
+        numbered = self._house.journal.add(self.id, event)
+        if isinstance(numbered, Injection):
+            self._receipts.note(numbered)
         for subscription in self._subscriptions:
             subscription.put(numbered)
-        self._published(numbered)
+        self._house.published(numbered)
 
     def break_off(self, message: str, reason: str) -> None:
-        """End by a fault; the lane is closed already. The end becomes durable behind the reader's back."""
-        if self.status in ("closed", "broken"):
-            return
-        self.publish(Failed(message=message, frame=self.frames))
-        self.publish(Closed(reason=reason, frames=self.frames, frame=self.frames))
-        self._fault = message
-        self._end("broken", ConversationBroken(message))
+        """End by a fault; the lane is closed already."""
+        self._stay.break_off(message, reason)
 
-    def _live(self) -> Lane:
-        if self.status == "broken":
-            raise ConversationBroken(self._fault)
-        if self._lane is None or self._closing is not None:
-            raise ConversationClosed(f"conversation {self.id} is closed")
-        return self._lane
+    async def make_way(self, still: Callable[[], bool]) -> None:
+        """Park for somebody who waits, unless `still` says, when its turn has come, that it is not to be any more."""
+        await self._stay.park("idle", still)
 
-    async def _close(self, reason: str) -> None:
-        if self._lane is not None:
-            await self._lane.close()
-        if self.status == "broken":
-            return
-        self.publish(Closed(reason=reason, frames=self.frames, frame=self.frames))
-        self.status = "closed"
-        try:
-            await self._journal.durable(self.id)
-        finally:
-            self._end("closed", None)
+    async def shut_down(self, *, park: bool) -> None:
+        """The kernel ends: leave it parked, or park it where it stands still and `park` says so, or close it."""
+        await self._stay.shut_down(park=park)
 
-    def _end(self, status: Status, error: ConversationBroken | None) -> None:
-        self.status = status
-        self._durable_at_end = self._journal.durable_sequence(self.id)
+    async def leave(self) -> None:
+        """Forget it here where it is parked; it can be brought back from what is saved."""
+        await self._stay.leave()
+
+    def give_up_texts(self) -> None:
+        """Record that what Moshi was still to say is not said any more."""
+        for receipt in self._receipts.open:
+            self.publish(Injection(frame=self.frames, command=receipt.id, status="cancelled", text=receipt.text))
+
+    def end(self, error: ConversationBroken | None) -> None:
+        """Nothing more comes of it here: its readers are told, and the kernel forgets it."""
+        self._durable_at_end = self._house.journal.durable_sequence(self.id)
         for subscription in self._subscriptions:
             subscription.end(error)
         self._subscriptions = []
-        self._gone(self)
+        self._house.conversations.pop(self.id, None)
+        self._house.journal.forget(self.id)
+
+    def _cancel(self, number: int) -> None:
+        self._stay.lane.command(Cancel(id=number))

@@ -10,11 +10,14 @@
     │   └── MissingExtra         the component's packages are not installed
     ├── AudioError               audio that cannot be read, written or understood
     ├── ModelError               a checkpoint that cannot be found, read or served
+    │   ├── Incapable            the processor cannot do what was asked: say, interrupt, prompt or park
     │   ├── OutOfMemory          it does not fit
     │   └── ProcessorLost        the device is gone; nothing can be stepped any more
     ├── StoreError               state that could not be written or read
     └── ConversationError
         ├── Full                 no room for another conversation, with capacity and load
+        ├── NotResumable         no conversation waits under that id and token
+        ├── ConversationParked   it has no slot at the moment: resume it first
         ├── ConversationClosed   closed by you: the call came after `close`
         └── ConversationBroken   ended by the other side: a fault in the model or the machine
 
@@ -36,9 +39,12 @@ __all__ = [
     "ConversationBroken",
     "ConversationClosed",
     "ConversationError",
+    "ConversationParked",
     "Full",
+    "Incapable",
     "MissingExtra",
     "ModelError",
+    "NotResumable",
     "OutOfMemory",
     "PluginError",
     "Problem",
@@ -108,6 +114,10 @@ class ModelError(CodaError):
     """A checkpoint that cannot be found, read or served."""
 
 
+class Incapable(ModelError):
+    """The processor cannot do what was asked of a conversation."""
+
+
 class OutOfMemory(ModelError):
     """The model or a step of it does not fit into memory."""
 
@@ -134,6 +144,19 @@ class Full(ConversationError):
         self.load = load
         """Recent p95 of the step time as a share of the time there is; 1.0 is all of it."""
         super().__init__(f"no room for another conversation: {reason} (capacity {capacity}, load {load:.0%})")
+
+
+class NotResumable(ConversationError):
+    """No conversation can be resumed with what was given. Does not tell whether there is one of that id."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no conversation can be resumed with this id and token: one of them is wrong, or the conversation is over"
+        )
+
+
+class ConversationParked(ConversationError):
+    """The conversation has no slot at the moment, and what was asked needs one."""
 
 
 class ConversationClosed(ConversationError):

@@ -27,10 +27,13 @@ __all__ = [
     "Gap",
     "Injection",
     "Interrupted",
+    "MemoryPressure",
     "Opened",
     "Parked",
     "Paused",
     "Resumed",
+    "StoreFailing",
+    "StoreRecovered",
     "UnknownEvent",
     "Unparked",
     "event_from_json",
@@ -196,6 +199,39 @@ class Failed(Event):
 
     type: ClassVar[str] = "failed"
     message: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class MemoryPressure(Event):
+    """The processor's memory is nearly used up, or no longer so. Of no conversation; not stored.
+
+    Between the two no new conversation is taken.
+    """
+
+    type: ClassVar[str] = "memory_pressure"
+    pressing: bool = True
+    used_bytes: int = 0
+    limit_bytes: int = 0
+    message: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class StoreFailing(Event):
+    """Events cannot be stored now: they wait in memory and are tried again. Of no conversation; not stored."""
+
+    type: ClassVar[str] = "store_failing"
+    message: str = ""
+    waiting: int = 0
+    """Events that wait."""
+
+
+@attrs.frozen(kw_only=True)
+class StoreRecovered(Event):
+    """The store takes events again. Of no conversation; not stored."""
+
+    type: ClassVar[str] = "store_recovered"
+    lost: int = 0
+    """Events given up since the kernel started, because too many waited."""
 
 
 @attrs.frozen(kw_only=True)

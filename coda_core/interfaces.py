@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypedDict, TypeVar
 
 import attrs
 
@@ -19,6 +19,8 @@ from coda_core.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFormat, AudioFra
 from coda_core.clock import Clock
 from coda_core.commands import Command, Notice
 from coda_core.events import Event
+from coda_core.memory import MemoryPlan, MemoryUse
+from coda_core.state import ConversationState, Passage
 from coda_core.text import ExtractedText, Vocabulary
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ __all__ = [
     "Progress",
     "Requires",
     "SlotOptions",
+    "SlotSettings",
     "StateManager",
     "StateStore",
     "StepInput",
@@ -94,6 +97,10 @@ class Progress(Protocol):
     def __call__(self, what: str, done: float, total: float) -> None: ...
 
 
+def _tell_nobody(event: Event) -> None:
+    del event
+
+
 @attrs.frozen(kw_only=True)
 class Context:
     """What a factory is given beside its config."""
@@ -108,6 +115,8 @@ class Context:
     progress: Progress
     store: StateStore | None = None
     """The stack's store; given to a state manager and to nobody else."""
+    report: Callable[[Event], None] = _tell_nobody
+    """Tells observers of the kernel an event of no conversation. It is not stored. On L."""
 
 
 @attrs.frozen
@@ -137,6 +146,9 @@ class Component(Generic[C]):
     worker: str | None = None
     """For a processor: all processors of this process that name the same worker share one thread, because what
     they are built on keeps process-wide state. None gives each kernel a thread of its own."""
+    plan: Callable[[C, Context], MemoryPlan] | None = None
+    """For a processor: reckons what it will take of memory, in a second or so, without loading anything and
+    without the device being there. None for one that takes nothing to speak of. On any thread."""
 
 
 # Processor
@@ -158,6 +170,20 @@ class SlotOptions:
     """Path of an audio file whose voice the model takes on before the text of the prompt; capability ``prompt``."""
     greeting: bool | None = None
     """False keeps the model silent until the caller has spoken; capability ``interrupt``."""
+
+
+class SlotSettings(TypedDict, total=False):
+    """The fields of `SlotOptions`, for what takes them by name."""
+
+    seed: int | None
+    greedy: bool | None
+    text_temperature: float | None
+    audio_temperature: float | None
+    text_top_k: int | None
+    audio_top_k: int | None
+    prompt: str | None
+    voice: str | None
+    greeting: bool | None
 
 
 Capability = Literal["say", "interrupt", "prompt", "park"]
@@ -265,6 +291,13 @@ class Parkable(Processor, Protocol):
         """
 
 
+class Watched(Processor, Protocol):
+    """A processor that knows how much of its memory is in use."""
+
+    def memory(self) -> MemoryUse:
+        """Look now. Asked about once a second, between steps, so it must be quick."""
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class ParkedState:
     """A conversation outside of any slot; every part is at the same frame boundary."""
@@ -281,6 +314,11 @@ class ParkedState:
     """The streaming manager's own part."""
     followers: Mapping[str, bytes]
     """By label, from `Follower.export`."""
+
+    @property
+    def size_bytes(self) -> int:
+        arrays = sum(array.nbytes for array in self.slot.values())
+        return arrays + len(self.lane) + sum(len(part) for part in self.followers.values())
 
 
 # Followers
@@ -304,6 +342,8 @@ class StepRecord:
     spoken_dbfs: float
     caller_speaking: bool
     moshi_speaking: bool
+    hangover_frames: int = 0
+    """Quiet frames at the end of speech that still count as speech in the two fields above."""
     token: int
     """The text token of this step; the vocabulary's padding while warming up."""
     probability: float
@@ -353,6 +393,9 @@ class StateManager(Follower, Protocol):
     def discard(self, conversation: str) -> None:
         """Drop what `save` stored, if anything."""
 
+    def view(self, conversation: str) -> ConversationState | None:
+        """Return what a live conversation is doing, None for one that is not open. Any thread; reads no store."""
+
     def unfinished(self) -> Sequence[Unfinished]:
         """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
 
@@ -383,11 +426,17 @@ class ConversationRow:
     """None while it is live, or where its end was never recorded."""
     user_id: str | None
     events: int
+    """Events that are stored now."""
     last_sequence: int
+    last_s: float = 0.0
+    """Wall-clock time of its latest event."""
+    dropped_events: int = 0
+    """Events that `StateStore.trim` removed."""
+    dropped_snapshots: int = 0
 
 
 class StateStore(Protocol):
-    """Owns durability. `append` and every other method are called on F of the state manager, one at a time.
+    """Owns durability. Called by the state manager alone, one method at a time; `append` on its F.
 
     Raises `coda_core.errors.StoreError` where something cannot be written or read.
     """
@@ -402,8 +451,13 @@ class StateStore(Protocol):
     def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
         """Yield the events of a conversation with a sequence above `after`, in order."""
 
-    def find(self, *, user_id: str | None = None, limit: int = 100) -> Sequence[ConversationRow]:
-        """Return conversations, the latest first."""
+    def find(
+        self, *, user_id: str | None = None, unfinished: bool = False, limit: int = 100
+    ) -> Sequence[ConversationRow]:
+        """Return conversations, the latest first.
+
+        `unfinished` leaves only those whose end was never recorded and that no living process goes on writing to.
+        """
 
     def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
         """Store bytes under a name, whole or not at all, replacing what was there. Durable when it returns."""
@@ -411,8 +465,34 @@ class StateStore(Protocol):
     def get_blob(self, conversation: str, name: str) -> Iterator[bytes]:
         """Yield the bytes in chunks; raises `StoreError` where there are none of that name."""
 
+    def has_blob(self, conversation: str, name: str) -> bool:
+        """Return whether there are bytes of that name."""
+
+    def delete_blob(self, conversation: str, name: str) -> None:
+        """Remove the bytes of that name. Does nothing where there are none."""
+
+    def passages(self, conversation: str) -> Iterator[Passage]:
+        """Yield what was said, in the order in which it began to be stored; `trim` leaves it whole."""
+
+    def search(self, text: str, *, user_id: str | None = None, limit: int = 100) -> Sequence[Passage]:
+        """Return the passages that hold all words of `text`, the latest first.
+
+        Case and accents do not count; words between double quotes stand side by side; a word may end in ``*`` to
+        stand for all that begin so. A passage is found from when it is over: a pause, some fifty words, or the end.
+        """
+
+    def trim(self, conversation: str, *, events: int, snapshots: int) -> None:
+        """Drop the oldest events and snapshots of a conversation above these numbers, and count them in its row.
+
+        Only what lies before the latest snapshot is dropped, and never what a conversation's tokens depend on: how
+        it was opened, what was injected, lost or restarted, when it was parked, and how it ended.
+        """
+
+    def purge(self, before_s: float) -> str | None:
+        """Delete one conversation whose latest event is older than `before_s`, and return its id; None for none."""
+
     def delete(self, conversation: str) -> None:
-        """Remove a conversation's events and blobs for good. Does nothing where there are none."""
+        """Remove all of a conversation for good, down to the bytes. Does nothing where there is none."""
 
 
 # Audio source and transport
@@ -575,8 +655,8 @@ class Lane(Protocol):
     async def resume(self) -> None:
         """Go on."""
 
-    def command(self, command: Command) -> None:
-        """Hand a command to the processor before this conversation's next step."""
+    def command(self, command: Command) -> int:
+        """Hand a command to the processor before this conversation's next step; return the index of that step."""
 
     async def park(self, save: Callable[[ParkedState], Awaitable[None]]) -> None:
         """Take the conversation out of its slot between two steps; the lane is over then.
@@ -606,6 +686,9 @@ class StreamingManager(Protocol):
 
     async def open(self, conversation: str, options: SlotOptions, state: ParkedState | None = None) -> Lane:
         """Take a slot, and go on from `state` if given; raises `coda_core.errors.Full`.
+
+        A lane that goes on from a state stands still, as if paused, until `Lane.resume`. With a prompt this returns
+        when it is taken in.
 
         Raises `coda_core.errors.ModelError` for a state that this processor cannot go on from.
         """

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Final, TypeVar
 
 import attrs
 
 from coda_core.clock import Clock
 from coda_core.errors import StoreError
-from coda_core.events import Event
+from coda_core.events import Event, StoreFailing, StoreRecovered
 
 __all__ = ["Journal"]
 
@@ -21,6 +22,9 @@ E = TypeVar("E", bound=Event)
 RETRY_S: Final = 1.0
 PENDING_LIMIT: Final = 100_000
 """Events kept in memory while the store does not take them, before the oldest are given up."""
+
+BATCH_LIMIT: Final = 5_000
+"""Events of one batch: after a long failure, what waits must not keep the state manager from its steps for seconds."""
 
 
 class Journal:
@@ -31,9 +35,16 @@ class Journal:
     tried again; an event that the store refuses by any other exception is given up alone.
     """
 
-    def __init__(self, record: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock) -> None:
+    def __init__(
+        self,
+        record: Callable[[Sequence[Event]], Awaitable[None]],
+        clock: Clock,
+        tell: Callable[[Event], None] = lambda _event: None,
+    ) -> None:
+        """`tell` is told when the store fails, and when it takes events again."""
         self._record = record
         self._clock = clock
+        self._tell = tell
         self._logger = logging.getLogger("coda.journal")
         self._last: dict[str, int] = {}
         self._durable: dict[str, int] = {}
@@ -48,15 +59,25 @@ class Journal:
 
     def add(self, conversation: str, event: E) -> E:
         """Number and stamp `event`, queue it for the store and return it."""
-        sequence = self._last.get(conversation, 0) + 1
+        sequence = self.next_number(conversation)
         self._last[conversation] = sequence
         numbered = attrs.evolve(event, conversation=conversation, sequence=sequence, time_s=self._clock.wall())
         if len(self._pending) >= PENDING_LIMIT:
             self._pending.popleft()
             self.lost += 1
+            if self.lost == 1:
+                self._logger.error("more than %d events wait for the store: the oldest are lost", PENDING_LIMIT)
         self._pending.append(numbered)
         self._work.set()
         return numbered
+
+    def next_number(self, conversation: str) -> int:
+        """Return the number that the conversation's next event will have."""
+        return self._last.get(conversation, 0) + 1
+
+    def go_on(self, conversation: str, sequence: int) -> None:
+        """Number a conversation behind `sequence`: what was stored of it before is safe."""
+        self._last[conversation] = self._durable[conversation] = sequence
 
     def durable_sequence(self, conversation: str) -> int:
         """Return the number up to which every event of the conversation is safe."""
@@ -93,7 +114,7 @@ class Journal:
                     return
                 self._work.clear()
                 await self._work.wait()
-            batch = tuple(self._pending)
+            batch = tuple(islice(self._pending, BATCH_LIMIT))
             try:
                 await self._record(batch)
             except StoreError as error:
@@ -117,6 +138,7 @@ class Journal:
         if self._failing:
             self._failing = False
             self._logger.warning("the state store takes events again")
+            self._tell(StoreRecovered(lost=self.lost))
         done = {id(event) for event in batch}
         while self._pending and id(self._pending[0]) in done:
             self._pending.popleft()
@@ -154,6 +176,7 @@ class Journal:
         if not self._failing:
             self._failing = True
             self._logger.error("events could not be stored, trying again: %s", error)
+            self._tell(StoreFailing(message=str(error), waiting=len(self._pending)))
         self._refuse(error)
 
     def _refuse(self, error: StoreError, conversation: str | None = None) -> None:

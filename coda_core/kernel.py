@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, Unpack
 
 import attrs
 
@@ -19,13 +17,16 @@ from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
 from coda_core.config import Chosen, Stack, read_stack, resolve
 from coda_core.conversation import Conversation
-from coda_core.errors import CodaError, ConversationBroken, ConversationClosed, Full
-from coda_core.events import Event, Opened
-from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, Wiring
+from coda_core.errors import ConversationClosed
+from coda_core.events import Event
+from coda_core.house import House
+from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, SlotSettings, Wiring
 from coda_core.journal import Journal
+from coda_core.openings import Openings
 from coda_core.paths import cache_dir as default_cache_dir
 from coda_core.plugins import Registry, load_plugins
 from coda_core.serving import serve
+from coda_core.state import ConversationState
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
 
@@ -61,17 +62,16 @@ class Kernel:
         self._cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
         self._progress = progress
         self._exits = AsyncExitStack()
-        self._conversations: dict[str, Conversation] = {}
+        self._keep_parked_s = stack.keep_parked_hours * 3600
+        self._park_at_shutdown = stack.park_at_shutdown
         self._subscriptions: list[Subscription[Any]] = []
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
-        self._closed = True
-        """True before it was entered and once it is being left."""
-        self._openings: set[asyncio.Task[Conversation]] = set()
-        """Conversations on their way; they are given up when the kernel is left."""
         self._parts: Components
-        self._journal: Journal
+        self._house: House
+        self._openings: Openings | None = None
+        """None before the kernel was entered."""
 
     @classmethod
     def from_toml(
@@ -95,13 +95,26 @@ class Kernel:
                 clock=self._clock,
                 logger=_logger,
                 progress=self._progress,
+                report=self._report,
             )
             self._parts = await build(self.stack, context, exits)
             await exits.enter_async_context(self._parts.streaming_manager.run(self._wiring()))
-            self._journal = Journal(self._record, self._clock)
-            exits.push_async_callback(self._close_journal, asyncio.create_task(self._journal.run()))
-            exits.push_async_callback(self._close_conversations)
-            self._closed = False
+            journal = Journal(self._record, self._clock, self._published)
+            self._house = House(
+                manager=self._parts.streaming_manager,
+                state_manager=self._parts.state_manager,
+                extractors=self._parts.extractors,
+                journal=journal,
+                clock=self._clock,
+                keep_parked_s=self._keep_parked_s,
+                processor=self.processor.label,
+                published=self._published,
+            )
+            openings = Openings(self._house, self._parts.state_store, self.stack.name)
+            exits.push_async_callback(self._close_journal, asyncio.create_task(journal.run()))
+            exits.push_async_callback(self._close_conversations, openings)
+            await openings.take_over()
+            self._openings = openings
             self.registry.started(self)
             self._exits = exits.pop_all()
         return self
@@ -125,8 +138,8 @@ class Kernel:
 
     @property
     def conversations(self) -> Mapping[str, Conversation]:
-        """The conversations that are not over, by id."""
-        return dict(self._conversations)
+        """The conversations that are not over, by id; those that were parked here are among them."""
+        return dict(self._house.conversations)
 
     @asynccontextmanager
     async def open_conversation(
@@ -136,29 +149,57 @@ class Kernel:
         user_id: str | None = None,
         options: SlotOptions | None = None,
         metadata: Mapping[str, str] | None = None,
+        **asked: Unpack[SlotSettings],
     ) -> AsyncIterator[Conversation]:
-        """Open a conversation, and close it on leaving.
+        """Open a conversation, and close it on leaving, unless it is parked, detached or somebody else's by then.
 
-        `format` is that of the PCM that will be sent: mono float32 at 24 kHz if not given. Raises `Full` at once
-        where there is no room, `StoreError` where its opening cannot be made durable, and ValueError where
-        `user_id` or `metadata` are not text that can be written as UTF-8.
+        `format` is that of the PCM that will be sent: mono float32 at 24 kHz if not given. What `SlotOptions` has can
+        be given by name, as in ``seed=1``, and goes before what is in `options`. With a prompt this waits until the
+        model has taken it in.
+
+        Raises `Full` where there is no room, `StoreError` where its opening cannot be made durable, `Incapable` where
+        the processor cannot do what is asked, and ValueError where `user_id` or `metadata` are not text that can be
+        written as UTF-8.
         """
         for text in (user_id or "", *(metadata or {}), *(metadata or {}).values()):
             text.encode()
-        conversation = await self._begin(
-            self._open(format or AudioFormat(), user_id, options or SlotOptions(), metadata or {})
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        conversation = await self._opener().open(
+            format=format or AudioFormat(),
+            user_id=user_id,
+            options=attrs.evolve(options or SlotOptions(), **given),
+            metadata=metadata or {},
         )
+        held = conversation.attachment
         try:
             yield conversation
         finally:
-            await conversation.close()
+            handed_on = conversation.attachment != held or conversation.detached_since_s is not None
+            if conversation.status != "parked" and not handed_on:
+                await conversation.close()
+
+    async def resume(
+        self, id: str, *, token: str, format: AudioFormat | None = None, start: bool = True
+    ) -> Conversation:
+        """Return a conversation that goes on where it was: detached or parked, here or by an earlier process.
+
+        Who else holds it sees `Attached`. Whoever gets it closes it, or detaches again. Input that waited is answered
+        at once: who is not to miss that asks with ``start=False``, subscribes, and then calls `Conversation.resume`.
+
+        `format` is that of the PCM that will be sent; where not given it stays what it was, and for one from another
+        process it is mono float32 at 24 kHz. Raises `NotResumable` where id and token are not those of a conversation
+        that can go on, `Full` where there is no room, `StoreError` where its saved state is damaged and `ModelError`
+        where this processor cannot go on from it: it stays parked then.
+        """
+        return await self._opener().resume(id, token, format, start=start)
 
     async def local(self) -> Conversation:
         """Return the conversation that the audio source feeds; the first call opens it."""
         if self._local is None:
             source = self._parts.audio_source
             format = source.format if source is not None else AudioFormat()
-            self._local = asyncio.create_task(self._begin(self._open(format, None, SlotOptions(), {})))
+            opening = self._opener().open(format=format, user_id=None, options=SlotOptions(), metadata={})
+            self._local = asyncio.create_task(opening)
         return await asyncio.shield(self._local)
 
     def subscribe(self, *kinds: type[E], size: int = 1000) -> Subscription[E]:
@@ -167,6 +208,10 @@ class Kernel:
         self._subscriptions = [each for each in self._subscriptions if not each.ended]
         self._subscriptions.append(subscription)
         return subscription
+
+    def state(self, conversation: str) -> ConversationState | None:
+        """Return what a live conversation is doing and how it goes; None for one that is not live. Reads no store."""
+        return self._parts.state_manager.view(conversation)
 
     def measures(self) -> Measures:
         """Return what the streaming manager measured."""
@@ -208,7 +253,7 @@ class Kernel:
 
     def _deliver(self, frames: Sequence[AudioFrame]) -> None:
         for frame in frames:
-            conversation = self._conversations.get(frame.conversation)
+            conversation = self._house.conversations.get(frame.conversation)
             if conversation is not None:
                 conversation.deliver(frame)
 
@@ -219,14 +264,15 @@ class Kernel:
             self._report(event)
 
     def _report(self, event: Event) -> None:
-        conversation = self._conversations.get(event.conversation)
+        if not event.conversation:
+            self._published(event)
+            return
+        conversation = self._house.conversations.get(event.conversation)
         if conversation is not None:
             conversation.publish(event)
-        elif not event.conversation:
-            self._published(event)
 
     def _broken(self, id: str, message: str) -> None:
-        conversation = self._conversations.get(id)
+        conversation = self._house.conversations.get(id)
         if conversation is not None:
             _logger.error("conversation %s ended by a fault: %s", id, message)
             conversation.break_off(message, "fault")
@@ -234,8 +280,10 @@ class Kernel:
     def _lost(self, error: BaseException) -> None:
         _logger.critical("the processor is lost, and every conversation with it: %s", error)
         self._failure = error
+        if self._openings is not None:
+            self._openings.failure = error
         self._failed.set()
-        for conversation in tuple(self._conversations.values()):
+        for conversation in tuple(self._house.conversations.values()):
             conversation.break_off(f"the processor is lost: {error}", "interrupted")
 
     def _published(self, event: Event) -> None:
@@ -248,94 +296,20 @@ class Kernel:
 
     # Opening and closing
 
-    async def _begin(self, opening: Coroutine[Any, Any, Conversation]) -> Conversation:
-        """Await an opening that is given up where the kernel is left meanwhile; then raises `ConversationClosed`."""
-        task = asyncio.create_task(opening)
-        self._openings.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if self._closed and current is not None and not current.cancelling():
-                raise ConversationClosed("the kernel was closed while the conversation opened") from None
-            raise
-        finally:
-            self._openings.discard(task)
-
-    async def _open(
-        self, format: AudioFormat, user_id: str | None, options: SlotOptions, metadata: Mapping[str, str]
-    ) -> Conversation:
-        if self._closed:
+    def _opener(self) -> Openings:
+        if self._openings is None:
             raise ConversationClosed("the kernel is closed")
-        if self._failure is not None:
-            raise ConversationBroken(f"the processor is lost: {self._failure}")
-        manager = self._parts.streaming_manager
-        admission = manager.admit()
-        if not admission.ok:
-            raise Full(admission.reason, capacity=admission.capacity, load=admission.load)
-        options = self._settle(options)
-        conversation = Conversation(
-            uuid.uuid4().hex,
-            format=format,
-            options=options,
-            info=manager.info,
-            journal=self._journal,
-            manager=manager,
-            extractors=self._parts.extractors,
-            published=self._published,
-            gone=self._gone,
-        )
-        self._conversations[conversation.id] = conversation
-        try:
-            conversation.attach(await manager.open(conversation.id, options))
-            conversation.publish(
-                Opened(
-                    user_id=user_id,
-                    stack=self.stack.name,
-                    processor=self.processor.label,
-                    fingerprint=manager.info.fingerprint,
-                    slots=manager.info.slots,
-                    options=attrs.asdict(options),
-                    metadata=metadata,
-                )
-            )
-            await self._journal.durable(conversation.id)
-        except BaseException:
-            if conversation.status == "opening":
-                self._gone(conversation)
-            else:
-                with suppress(CodaError):
-                    await conversation.close("not opened")
-            raise
-        return conversation
+        return self._openings
 
-    def _settle(self, options: SlotOptions) -> SlotOptions:
-        """Fill in what the conversation leaves open, so that what is recorded is what is run."""
-        defaults = self.info.defaults
-        settled = {
-            field.name: getattr(defaults, field.name)
-            for field in attrs.fields(SlotOptions)
-            if getattr(options, field.name) is None
-        }
-        options = attrs.evolve(options, **settled)
-        return options if options.seed is not None else attrs.evolve(options, seed=secrets.randbits(31))
-
-    def _gone(self, conversation: Conversation) -> None:
-        self._conversations.pop(conversation.id, None)
-        self._journal.forget(conversation.id)
-
-    async def _close_conversations(self) -> None:
-        self._closed = True
-        for opening in self._openings:
-            opening.cancel()
-        await asyncio.gather(*self._openings, return_exceptions=True)
-        closing = [each.close("shutdown") for each in self._conversations.values()]
-        for error in await asyncio.gather(*closing, return_exceptions=True):
+    async def _close_conversations(self, openings: Openings) -> None:
+        await openings.close()
+        ending = [each.shut_down(park=self._park_at_shutdown) for each in tuple(self._house.conversations.values())]
+        for error in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(error, BaseException):
                 _logger.error("a conversation could not be closed properly: %s", error)
         for subscription in self._subscriptions:
             subscription.end()
 
     async def _close_journal(self, running: asyncio.Task[None]) -> None:
-        self._journal.close()
+        self._house.journal.close()
         await running

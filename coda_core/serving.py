@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from coda_core.clock import Clock
-from coda_core.errors import CodaError
+from coda_core.errors import CodaError, ConversationParked
+from coda_core.events import Unparked
 from coda_core.interfaces import AudioSource, Transport
 
 if TYPE_CHECKING:
     from coda_core.audio import Block
+    from coda_core.conversation import Conversation
     from coda_core.kernel import Kernel
 
 __all__ = ["serve"]
@@ -76,9 +79,26 @@ async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.
             if pace is not None:
                 due += _samples(block) / block.format.sample_rate_hz
                 await pace.sleep_until(due)
-            await conversation.send_block(block)
-    await conversation.drain()
+            if source.live:
+                with suppress(ConversationParked):  # what was said to nobody is not said again
+                    await conversation.send_block(block)
+            else:
+                await _when_here(conversation, partial(conversation.send_block, block))
+    await _when_here(conversation, conversation.drain)
     await conversation.close()
+
+
+async def _when_here(conversation: Conversation, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` that needs a slot; while the conversation is parked, wait until it has one again."""
+    while True:
+        try:
+            await work()
+            return
+        except ConversationParked:
+            async with conversation.subscribe(Unparked) as back:
+                await conversation.settled()
+                if conversation.status == "parked":
+                    await anext(back, None)
 
 
 async def _break_off(kernel: Kernel, feeding: asyncio.Task[None]) -> None:

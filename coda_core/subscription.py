@@ -75,6 +75,14 @@ class Subscription(Generic[T]):
         self._audio -= 1
         return True
 
+    def drop_audio(self) -> None:
+        """Throw away the frames that wait; what else waits is kept. They do not count as dropped."""
+        if self._audio:
+            kept = [item for item in self._items if not isinstance(item, AudioFrame)]
+            self._items.clear()
+            self._items.extend(kept)
+            self._audio = 0
+
     def end(self, error: BaseException | None = None) -> None:
         """No more is coming; what waits can still be read, then `error` is raised if there is one."""
         if not self._ended:

@@ -55,6 +55,12 @@ class StackSettings:
         True, help="Whether frames are due in real time; if not, they go as fast as the model does."
     )
     disabled_plugins: tuple[str, ...] = setting((), help="Names of installed plugins that are not loaded.")
+    keep_parked_hours: float = setting(
+        24.0, minimum=0, maximum=100_000, help="Hours that a parked conversation may stay away before it is closed."
+    )
+    park_at_shutdown: bool = setting(
+        False, help="Whether conversations that are paused when Coda ends are parked, to be resumed later, or closed."
+    )
 
 
 def _listed(value: Any) -> Any:

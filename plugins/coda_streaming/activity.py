@@ -52,6 +52,14 @@ class SpeechActivity:
         self._quiet[slot] = 0
         self._background[slot] = SILENCE_DBFS
 
+    def export(self, slot: int) -> tuple[bool, int, float]:
+        """Return what is remembered of a slot, in plain values."""
+        return bool(self._speaking[slot]), int(self._quiet[slot]), float(self._background[slot])
+
+    def restore(self, slot: int, state: tuple[bool, int, float]) -> None:
+        """Go on in a slot where `export` left off."""
+        self._speaking[slot], self._quiet[slot], self._background[slot] = state
+
     def update(self, slots: NDArray[np.int64], level: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Take one frame's levels ``[n]`` of `slots` ``[n]``; return whether each is speech ``[n]``."""
         background = self._background[slots]

@@ -11,6 +11,7 @@ from coda_core.settings import setting
 __all__ = ["OfflineConfig", "RealtimeConfig"]
 
 Overflow = Literal["drop-oldest", "drop-newest", "disconnect"]
+ParkIdle = Literal["never", "paused", "silent"]
 OnFault = Literal["end", "restart"]
 
 
@@ -27,6 +28,16 @@ class _Activity:
     )
     follower_queue_steps: int = setting(
         250, minimum=1, maximum=100_000, help="steps that may wait for an extractor or the state manager"
+    )
+    park_idle: ParkIdle = setting(
+        "paused",
+        help="whom to park where all slots are taken and a caller waits: nobody, who is paused, or also who is silent",
+    )
+    park_after_s: float = setting(
+        30.0,
+        minimum=0,
+        maximum=86_400,
+        help="seconds that a conversation must have stood still or been silent for that",
     )
     on_fault: OnFault = setting(
         "end", help="what becomes of a conversation whose model state was lost: it ends, or restarts afresh"

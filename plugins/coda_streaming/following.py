@@ -95,6 +95,17 @@ class FollowerThread:
         """Run `function` on the thread after what is queued before it; return its result."""
         return await on_thread(self.post, function)
 
+    def missed(self, conversation: str) -> int:
+        """Return how many records of a conversation it was too slow for and was not told of yet."""
+        with self._condition:
+            return self._missed[conversation]
+
+    def has_missed(self, conversation: str, records: int) -> None:
+        """Go on from what `missed` once said."""
+        if records:
+            with self._condition:
+                self._missed[conversation] = records
+
     def forget(self, conversation: str) -> None:
         with self._condition:
             self._missed.pop(conversation, None)

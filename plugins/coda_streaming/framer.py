@@ -20,6 +20,9 @@ _NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 class Framer:
     """One conversation's blocks in, frames out: mono float32 ``[frame_samples]`` at the model's rate.
 
+    What a resampler holds cannot be exported: it is flushed, so that no sample is lost, and the next one starts
+    afresh behind it. Input at the model's own rate goes on exactly where it was.
+
     Channels are averaged; samples that are not finite become silence and are counted. Resampling is soxr's
     streaming mode, whose filter delay is compensated: sample k of the output lies at k / `sample_rate_hz`
     seconds of the input, only it comes out some milliseconds later. A change of format flushes what is under way.
@@ -48,6 +51,16 @@ class Framer:
         samples = np.concatenate((self._rest, self._change_to(None)))
         missing = -len(samples) % self._frame
         return self._cut(np.pad(samples, (0, missing)))
+
+    def export(self) -> tuple[AudioFormat | None, NDArray[np.float32]]:
+        """Return the format that still holds and the samples that fill no frame yet; they stay here too."""
+        if self._resampler is not None:
+            self._rest = np.concatenate((self._rest, self._change_to(None)))
+        return self._format, self._rest
+
+    def restore(self, format: AudioFormat | None, rest: NDArray[np.float32], nan_samples: int) -> None:
+        """Go on where `export` left off."""
+        self._format, self._rest, self.nan_samples = format, rest, nan_samples
 
     def _is_one_frame(self, pcm: object) -> TypeGuard[NDArray[np.float32]]:
         """Return whether `pcm` is just what a frame is: what peers send most, and worth no further look."""

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from coda_core.audio import Block
-from coda_core.errors import ConversationBroken, ConversationClosed
-from coda_core.interfaces import LaneMeasures, SlotOptions
+from coda_core.audio import AudioFormat, Block
+from coda_core.commands import Command
+from coda_core.errors import ConversationBroken, ConversationClosed, ConversationParked
+from coda_core.interfaces import LaneMeasures, ParkedState, SlotOptions
 from coda_streaming.framer import Framer
+from coda_streaming.lane_state import LaneState
 
 if TYPE_CHECKING:
     from coda_streaming.manager import Streaming
 
 __all__ = ["Queued", "StreamLane"]
 
-State = Literal["live", "closed", "broken"]
+State = Literal["live", "closed", "broken", "parked"]
 
 
 @attrs.frozen(eq=False)
@@ -36,8 +38,8 @@ class Queued:
 class StreamLane:
     """See `coda_core.interfaces.Lane`.
 
-    Who may touch what: `queue`, `paused`, `gap` and `removed` are guarded by the worker's condition; `frame` and
-    `last_arrival_s` belong to the worker; all else belongs to the event loop.
+    Who may touch what: `queue`, `commands`, `paused`, `gap`, `frame` and `removed` are guarded by the worker's
+    condition; `said`, `prompt_left` and `last_arrival_s` belong to the worker; all else belongs to the event loop.
     """
 
     def __init__(self, manager: Streaming, conversation: str, slot: int, options: SlotOptions) -> None:
@@ -45,49 +47,85 @@ class StreamLane:
         self.slot = slot
         self.options = options
         self.queue: deque[Queued] = deque()
+        self.commands: list[Command] = []
+        """Those that the processor gets before the next step."""
         self.paused = False
+        self.paused_since_s = 0.0
         self.gap = 0
         """Frames lost since the last step; they belong before the next one."""
         self.removed = False
         self.frame = 0
-        """Index of the next step."""
+        """Index of the next step to be taken."""
+        self.said: dict[int, str] = {}
+        """Texts by number that the processor was asked to say and that are not over."""
+        self.prompt_left = 0
+        """Steps that the prompt still takes; no input is heard meanwhile."""
         self.last_arrival_s: float | None = None
         self.state: State = "live"
         self.fault = ""
         self.unanswered = 0
         """Frames that are queued or in a step that was not handed over yet."""
         self.dropped = self.filled = 0
+        self.frames_before = self.late_before = 0
+        """Of the time before it was parked."""
+        self.opening = True
+        self.prompted = asyncio.Event()
+        """Set when the prompt is taken in or the lane has ended."""
         self.moved = asyncio.Event()
         """Set whenever `unanswered` fell or the lane ended."""
         self._manager = manager
         self._framer = Framer(manager.info.sample_rate_hz, manager.info.frame_samples)
+        self._parking = False
+        self._pushing = 0
 
     async def push(self, block: Block) -> None:
-        self._require_live()
+        self.require_live()
+        self._require_still_here()
         await self._enqueue(self._framer.push(block))
 
     async def drain(self) -> None:
-        self._require_live()
+        self.require_live()
+        self._require_still_here()
         await self._enqueue(self._framer.flush())
         while self.unanswered:
             await self._wait()
-        self._require_live()
+        self.require_live()
 
     async def pause(self) -> None:
-        self._require_live()
+        self.require_live()
         worker = self._manager.worker
         with worker.condition:
             self.paused = True
+            self.paused_since_s = self._manager.clock.now()
             worker.condition.notify()
         await worker.call(_between_steps)
 
     async def resume(self) -> None:
-        self._require_live()
+        self.require_live()
         worker = self._manager.worker
         with worker.condition:
             self.paused = False
             self.last_arrival_s = None
             worker.condition.notify()
+
+    def command(self, command: Command) -> int:
+        self.require_live()
+        self._require_still_here()
+        with self._manager.worker.condition:
+            self.commands.append(command)
+            return self.frame
+
+    async def park(self, save: Callable[[ParkedState], Awaitable[None]]) -> None:
+        self.require_live()
+        await self.pause()
+        self._parking = True
+        self.moved.set()
+        try:
+            while self._pushing:
+                await self._wait()
+            await self._manager.park_lane(self, save)
+        finally:
+            self._parking = False
 
     async def close(self) -> None:
         if self.state == "live":
@@ -99,6 +137,7 @@ class StreamLane:
         self.state = state
         self.fault = fault
         self.moved.set()
+        self.prompted.set()
 
     def measures(self) -> LaneMeasures:
         return self._manager.lane_measures(self)
@@ -107,11 +146,45 @@ class StreamLane:
     def nan_samples(self) -> int:
         return self._framer.nan_samples
 
+    @property
+    def parking(self) -> bool:
+        """Whether it is on its way out of its slot: it takes no input then."""
+        return self._parking
+
+    def framing(self) -> tuple[AudioFormat | None, NDArray[np.float32]]:
+        """See `Framer.export`."""
+        return self._framer.export()
+
+    def restore(self, frame: int, state: LaneState) -> None:
+        """Go on where another lane was parked, but for its queue; before the worker knows of this one."""
+        self.paused, self.paused_since_s = True, self._manager.clock.now()
+        self.frame = self.frames_before = frame
+        self.said = dict(state.said)
+        self.prompt_left, self.gap = state.prompt_left, state.gap
+        self.dropped, self.filled, self.late_before = state.dropped, state.filled, state.late
+        self._framer.restore(state.format, state.rest, state.nan_samples)
+
+    def refill(self, queue: Sequence[NDArray[np.float32]]) -> None:
+        """Queue the frames that waited where the conversation was parked, as if they came in now."""
+        now = self._manager.clock.now()
+        with self._manager.worker.condition:
+            self.queue.extend(Queued(pcm, now) for pcm in queue)
+            self.unanswered += len(queue)
+
     async def _enqueue(self, frames: Iterator[NDArray[np.float32]]) -> None:
+        self._pushing += 1
+        try:
+            await self._queue_all(frames)
+        finally:
+            self._pushing -= 1
+            self.moved.set()
+
+    async def _queue_all(self, frames: Iterator[NDArray[np.float32]]) -> None:
         policy = self._manager.policy
         condition = self._manager.worker.condition
         for frame in frames:
-            while policy.overflow is None and len(self.queue) >= policy.buffer_frames:
+            # On its way out of the slot it takes the rest of the block: half of one could not be sent again.
+            while policy.overflow is None and not self._parking and len(self.queue) >= policy.buffer_frames:
                 await self._wait()
             with condition:
                 fits = self._make_room(policy.buffer_frames, policy.overflow)
@@ -127,7 +200,7 @@ class StreamLane:
 
     def _make_room(self, limit: int, overflow: str | None) -> bool:
         """Return whether a frame may be added; with the condition held."""
-        if len(self.queue) < limit:
+        if len(self.queue) < limit or self._parking:
             return True
         if overflow == "disconnect":
             return False
@@ -141,16 +214,23 @@ class StreamLane:
         return False
 
     async def _wait(self) -> None:
-        """Wait until the worker has moved on; raises where the lane has ended."""
+        """Wait until something has moved; raises where the lane has ended."""
         self.moved.clear()
         await self.moved.wait()
-        self._require_live()
+        self.require_live()
 
-    def _require_live(self) -> None:
+    def require_live(self) -> None:
+        """Raise where the lane has ended."""
         if self.state == "broken":
             raise ConversationBroken(self.fault)
         if self.state == "closed":
             raise ConversationClosed(f"conversation {self.conversation} is closed")
+        if self.state == "parked":
+            raise ConversationParked(f"conversation {self.conversation} is parked; resume it first")
+
+    def _require_still_here(self) -> None:
+        if self._parking:
+            raise ConversationParked(f"conversation {self.conversation} is being parked; resume it first")
 
 
 def _between_steps() -> None:

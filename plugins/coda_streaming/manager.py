@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from coda_core.errors import Full
+from coda_core.errors import CodaError, Full, Incapable, ModelError
 from coda_core.events import Event
 from coda_core.interfaces import (
     Admission,
@@ -20,6 +20,7 @@ from coda_core.interfaces import (
     LaneMeasures,
     Measured,
     Measures,
+    ParkedState,
     Processor,
     ProcessorInfo,
     SlotOptions,
@@ -30,6 +31,8 @@ from coda_streaming.config import OfflineConfig, RealtimeConfig
 from coda_streaming.following import FollowerThread
 from coda_streaming.lane import StreamLane
 from coda_streaming.measuring import Meter
+from coda_streaming.memory_guard import MemoryGuard
+from coda_streaming.parking import gathered, idlest, understood
 from coda_streaming.pipeline import Pipeline, StepDone
 from coda_streaming.policy import Policy
 from coda_streaming.worker import Worker
@@ -59,6 +62,7 @@ class Streaming:
         self.dropped = 0
         self._lanes: dict[str, StreamLane] = {}
         self._free: set[int] = set()
+        self._freed = asyncio.Event()
         self._capacity = 0
         self._followers: dict[str, FollowerThread] = {}
         self._lost: BaseException | None = None
@@ -67,6 +71,7 @@ class Streaming:
         self._wiring: Wiring
         self._pipeline: Pipeline
         self._meter: Meter
+        self._guard: MemoryGuard
 
     @asynccontextmanager
     async def run(self, wiring: Wiring) -> AsyncIterator[None]:
@@ -77,11 +82,12 @@ class Streaming:
             entered, processor = await self._finishing(self.worker.call(lambda: _enter(wiring.open_processor())))
             try:
                 await self._start(processor)
-                reporting = asyncio.create_task(self._report_measures())
+                tasks = [asyncio.create_task(work) for work in (self._report_measures(), self._guard.run())]
                 try:
                     yield
                 finally:
-                    reporting.cancel()
+                    for task in tasks:
+                        task.cancel()
                     await self._stop()
             finally:
                 await self._finishing(self.worker.call(lambda: entered.__exit__(None, None, None)))
@@ -93,26 +99,50 @@ class Streaming:
         reason = ""
         if self._lost is not None:
             reason = f"the processor is lost: {self._lost}"
+        elif self._guard.refusal:
+            reason = self._guard.refusal
         elif len(self._lanes) >= self._capacity:
             reason = f"all {self._capacity} slots are taken"
         elif self.realtime and self._lanes and load > 1 - self.policy.headroom:
             reason = "this machine has no time to spare at the moment"
-        return Admission(ok=not reason, reason=reason, capacity=self._capacity, load=load)
+        park_first = None
+        full = len(self._lanes) >= self._capacity and not self._guard.refusal
+        if full and "park" in self.info.capabilities:
+            park_first = idlest(self._lanes.values(), self.policy, self.clock.now(), self._pipeline.spoke_s)
+        return Admission(ok=not reason, reason=reason, capacity=self._capacity, load=load, park_first=park_first)
 
-    async def open(self, conversation: str, options: SlotOptions) -> StreamLane:
-        admission = self.admit()
-        if not admission.ok or not self._free:
-            reason = admission.reason or "a slot is still being wiped"
-            raise Full(reason, capacity=admission.capacity, load=admission.load)
+    async def open(self, conversation: str, options: SlotOptions, state: ParkedState | None = None) -> StreamLane:
+        past = understood(state, self.info) if state is not None else None
+        while not (admission := self.admit()).ok or not self._free:
+            if not admission.ok:
+                raise Full(admission.reason, capacity=admission.capacity, load=admission.load)
+            self._freed.clear()  # a slot is still being wiped, which takes no longer than a step
+            await self._freed.wait()
         slot = min(self._free)
         self._free.remove(slot)
         self._meter.fresh(slot)
         lane = StreamLane(self, conversation, slot, options)
         self._lanes[conversation] = lane
         try:
-            for follower in self._followers.values():
-                await follower.call(partial(follower.follower.open, conversation, self.info))
-            await self.worker.call(lambda: self._pipeline.open(lane))
+            for label, follower in self._followers.items():
+                follower_state = state.followers.get(label) if state is not None else None
+                more = () if follower_state is None else (follower_state,)
+                await follower.call(partial(follower.follower.open, conversation, self.info, *more))
+            if state is not None and past is not None:
+                lane.restore(state.frame, past)
+                for label, missed in past.missed.items():
+                    if label in self._followers:
+                        self._followers[label].has_missed(conversation, missed)
+                has_prompt = await self.worker.call(partial(self._pipeline.restore, lane, state, past))
+            else:
+                has_prompt = await self.worker.call(partial(self._pipeline.open, lane))
+            if has_prompt:
+                await lane.prompted.wait()
+            if lane.state != "live":
+                raise ModelError(f"the conversation ended before its prompt was taken in: {lane.fault}")
+            lane.opening = False
+            if past is not None:
+                lane.refill(past.queue)
         except BaseException:
             lane.end("closed")
             await self._finishing(self.close_lane(lane))
@@ -146,10 +176,10 @@ class Streaming:
     def lane_measures(self, lane: StreamLane) -> LaneMeasures:
         end_to_end, lateness, late = self._meter.lane(lane.slot)
         return LaneMeasures(
-            frames=end_to_end.count,
+            frames=lane.frames_before + end_to_end.count,
             queued_frames=len(lane.queue),
             dropped_frames=lane.dropped,
-            late_frames=late,
+            late_frames=lane.late_before + late,
             filled_frames=lane.filled,
             nan_samples=lane.nan_samples,
             paused=lane.paused,
@@ -161,12 +191,29 @@ class Streaming:
         """Return whether the worker should look again at what is ready; with its condition held."""
         return self._pipeline.worth_waking()
 
-    async def close_lane(self, lane: StreamLane) -> None:
-        """Free the slot, then flush the followers and deliver what they still held."""
+    async def park_lane(self, lane: StreamLane, save: Callable[[ParkedState], Awaitable[None]]) -> None:
+        """Have `save` store what the paused lane goes on from, then free its slot."""
+        if "park" not in self.info.capabilities:
+            raise Incapable("the processor cannot move a conversation out of its slot")
+        try:
+            at = await self.worker.call(partial(self._pipeline.export, lane))
+        except CodaError:
+            raise
+        except Exception as error:
+            raise ModelError(f"the processor could not export the conversation's state: {error}") from error
+        late = lane.late_before + self._meter.lane(lane.slot)[2]
+        await save(await gathered(lane, at, self._followers, late=late, fingerprint=self.info.fingerprint))
+        lane.require_live()
+        lane.end("parked")
+        await self.close_lane(lane, flush=False)
+
+    async def close_lane(self, lane: StreamLane, *, flush: bool = True) -> None:
+        """Free the slot, then close the followers and, with `flush`, deliver what they still held."""
         if self._lanes.pop(lane.conversation, None) is None:
             return  # somebody else is at it: the owner and a fault may come at the same time
         await self.worker.call(lambda: self._pipeline.close(lane))
         self._free.add(lane.slot)
+        self._freed.set()
         if not self._lanes:
             self._meter.idle()
         for label, follower in self._followers.items():
@@ -175,7 +222,8 @@ class Streaming:
             except Exception:
                 _logger.exception("%s failed when conversation %s was closed", label, lane.conversation)
             else:
-                self._wiring.found(label, found)
+                if flush:
+                    self._wiring.found(label, found)
             follower.forget(lane.conversation)
         lane.moved.set()
 
@@ -193,6 +241,7 @@ class Streaming:
 
     async def _start(self, processor: Processor) -> None:
         self.info = info = processor.info
+        self._guard = MemoryGuard(processor, self.worker, self.clock, self._wiring.report)
         self._meter = Meter(info.slots, info.frame_s)
         self._capacity = info.slots
         if self.realtime:
@@ -249,13 +298,17 @@ class Streaming:
 
     def _handed_over(self, step: StepDone) -> None:
         self._wiring.deliver(step.frames)
-        self._meter.add(step, self.clock.now())
+        if step.lanes:
+            self._meter.add(step, self.clock.now())
         for event in step.events:
             self._wiring.report(event)
         for lane, message in step.broken:
             if lane.state == "live":
                 lane.end("broken", message)
-                self._in_background(self._wind_up(lane))
+                if not lane.opening:  # else who opens it sees that it has ended, and cleans up
+                    self._in_background(self._wind_up(lane))
+        for lane in step.prompted:
+            lane.prompted.set()
         for lane in step.lanes:
             lane.unanswered = max(0, lane.unanswered - 1)
             lane.moved.set()

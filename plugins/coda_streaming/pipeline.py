@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -16,18 +17,25 @@ from numpy.typing import NDArray
 
 from coda_core.audio import AudioFrame
 from coda_core.clock import Clock
+from coda_core.commands import Command
 from coda_core.errors import CodaError, ModelError, ProcessorLost
 from coda_core.events import Event, Fault, Gap
-from coda_core.interfaces import Processor, StepInput, StepOutput, StepRecord
+from coda_core.interfaces import ParkedState, Processor, StepInput, StepOutput, StepRecord
 from coda_streaming.activity import SpeechActivity, levels_dbfs
+from coda_streaming.commanding import cancelled, noticed, pass_on
 from coda_streaming.following import FollowerThread
 from coda_streaming.lane import Queued, StreamLane
+from coda_streaming.lane_state import LaneState
+from coda_streaming.parking import SlotState
 from coda_streaming.policy import Policy
+from coda_streaming.prompting import narrow, next_prompt_step, widen
 from coda_streaming.worker import Worker
 
 __all__ = ["Pipeline", "StepDone"]
 
 _logger = logging.getLogger("coda.streaming")
+
+_NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 _OVERDUE_FRAMES = 1.5
 """Frames after the last one at which input counts as missing, where silence stands in for it."""
@@ -47,6 +55,8 @@ class StepDone:
     start_s: float
     done_s: float
     stage_s: Mapping[str, float]
+    prompted: Sequence[StreamLane] = ()
+    """Those whose prompt was taken in by this step."""
 
 
 class Pipeline:
@@ -76,14 +86,48 @@ class Pipeline:
         slots, activity = self._info.slots, policy.activity
         self._caller = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
         self._moshi = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
+        self._spoke_s = np.zeros(slots, np.float64)
+        self._prompting: set[StreamLane] = set()
+        self._last_step_s = 0.0
+        self._step_s = 0.0
+        """What a step took lately: the longest, of which old ones are forgotten step by step."""
+
+    def spoke_s(self, lane: StreamLane) -> float:
+        """Return when a side of the lane's conversation last spoke; its opening counts too. Any thread."""
+        return float(self._spoke_s[lane.slot])
 
     # Called by the manager, through the worker
 
-    def open(self, lane: StreamLane) -> None:
-        """Give the lane its slot."""
+    def open(self, lane: StreamLane) -> bool:
+        """Give the lane its slot; return whether it has a prompt to take in."""
         self._fresh(lane)
+        return self._admit(lane)
+
+    def restore(self, lane: StreamLane, parked: ParkedState, state: LaneState) -> bool:
+        """Give the lane its slot, where it goes on from what was parked."""
+        processor: Any = self.processor
+        processor.restore(lane.slot, parked.options, parked.slot)
+        self._caller.restore(lane.slot, state.caller)
+        self._moshi.restore(lane.slot, state.moshi)
+        return self._admit(lane)
+
+    def export(self, lane: StreamLane) -> SlotState:
+        """Return what the lane goes on from; the processor has every command by then. It keeps its slot."""
         with self._worker.condition:
-            self.lanes[lane.slot] = lane
+            commands, lane.commands = lane.commands, []
+        events = pass_on(self.processor, lane, commands)
+        if events:
+            now = self._clock.now()
+            self._hand_over(StepDone((), (), events, (), np.zeros(0), now, now, {}))
+        processor: Any = self.processor
+        return SlotState(
+            frame=lane.frame,
+            slot=processor.export(lane.slot),
+            caller=self._caller.export(lane.slot),
+            moshi=self._moshi.export(lane.slot),
+            said=dict(lane.said),
+            prompt_left=lane.prompt_left,
+        )
 
     def close(self, lane: StreamLane) -> None:
         """Take the slot back and wipe it."""
@@ -91,6 +135,7 @@ class Pipeline:
             self.lanes.pop(lane.slot, None)
             lane.queue.clear()
             lane.removed = True
+            self._prompting.discard(lane)
         if not self._dead:
             self.processor.close(lane.slot)
 
@@ -102,7 +147,7 @@ class Pipeline:
         """
         ready = waiting = 0
         for lane in self.lanes.values():
-            if not lane.paused:
+            if not lane.paused and not lane.prompt_left:
                 if lane.queue:
                     ready += 1
                 else:
@@ -117,23 +162,31 @@ class Pipeline:
         oldest: float | None = None
         everybody = True
         for lane in self.lanes.values():
-            if lane.paused:
+            if lane.paused or lane.prompt_left:
                 continue
             ready = self._ready_at(lane)
             if ready is None:
                 everybody = False
             elif oldest is None or ready < oldest:
                 oldest = ready
+        if oldest is None and self._prompting:
+            return self._prompts_due()
         if oldest is None or everybody:
             return oldest
         return oldest + self._policy.gather_s
 
     def step(self) -> None:
-        lanes, queued, gaps = self._take()
-        if not lanes:
+        lanes, queued, gaps, commanded = self._take()
+        riders = [lane for lane in self._prompting if not lane.paused] if self._prompting else []
+        if not lanes and not riders:
             return
+        events: list[Event] = list(gaps)
+        for lane, commands in commanded:
+            events += pass_on(self.processor, lane, commands)
         slots = np.array([lane.slot for lane in lanes], np.int64)
-        heard = np.concatenate([each.pcm for each in queued]).reshape(len(queued), -1)
+        heard = np.concatenate([each.pcm for each in queued] or [_NOTHING]).reshape(
+            len(queued), self._info.frame_samples
+        )
         heard.flags.writeable = False
         heard_dbfs = levels_dbfs(heard)
         caller = self._caller.update(slots, heard_dbfs)
@@ -142,8 +195,8 @@ class Pipeline:
         frames: list[AudioFrame] = []
         stage_s: Mapping[str, float] = {}
         try:
-            output = self.processor.step(StepInput(slots, heard, caller))
-            _check(output, heard.shape)
+            batch = StepInput(slots, heard, caller)
+            output, failed_riders = self._step_with(batch, riders) if riders else (self._step(batch), ())
         except ProcessorLost as error:
             self.fail(error)
             return
@@ -151,21 +204,23 @@ class Pipeline:
             done = self._clock.now()
             if not isinstance(error, CodaError):
                 _logger.exception("a step of %d conversations failed", len(lanes))
-            faults = [(lane, f"a step of the model failed: {error}") for lane in lanes]
+            faults = [(lane, f"a step of the model failed: {error}") for lane in (*lanes, *riders)]
         else:
             done = self._clock.now()
             stage_s = output.stage_s
             arrivals = [each.arrival_s for each in queued]
             frames = self._finish(lanes, arrivals, heard, heard_dbfs, caller, output, done)
-            faults = [
-                (lane, "the model's state was no longer finite")
-                for lane, failed in zip(lanes, output.failed.tolist(), strict=True)
-                if failed
-            ]
-        events: list[Event] = list(gaps)
+            torn = [lane for lane, failed in zip(lanes, output.failed.tolist(), strict=True) if failed]
+            faults = [(lane, "the model's state was no longer finite") for lane in (*torn, *failed_riders)]
+            if output.notices:
+                events += noticed(self.lanes, output.notices)
+        self._last_step_s = done
+        self._step_s = max(done - start, 0.9 * self._step_s)
+        prompted = self._advance_prompts(riders, faults) if riders else ()
         broken = self._contain(faults, events)
-        arrival_s = np.array([each.arrival_s for each in queued])
-        self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s))
+        if lanes or events or broken or prompted:
+            arrival_s = np.array([each.arrival_s for each in queued])
+            self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted))
 
     def fail(self, error: BaseException) -> None:
         self._dead = True
@@ -179,15 +234,54 @@ class Pipeline:
             return lane.last_arrival_s + _OVERDUE_FRAMES * self._info.frame_s
         return None
 
-    def _take(self) -> tuple[list[StreamLane], list[Queued], list[Gap]]:
+    def _prompts_due(self) -> float:
+        """Return when a step for prompts alone may start; with the condition held, nobody else being ready."""
+        return next_prompt_step(
+            (lane for lane in self.lanes.values() if not lane.paused and not lane.prompt_left),
+            now=self._clock.now(),
+            last_step=self._last_step_s,
+            step_s=self._step_s,
+            frame_s=self._info.frame_s,
+            realtime=self._policy.realtime,
+        )
+
+    def _step(self, batch: StepInput) -> StepOutput:
+        output = self.processor.step(batch)
+        _check(output, batch.pcm.shape)
+        return output
+
+    def _step_with(self, batch: StepInput, riders: Sequence[StreamLane]) -> tuple[StepOutput, list[StreamLane]]:
+        """Step, with prompts riding along; return the output of the others, and the riders that failed."""
+        widened, own, added = widen(batch, [lane.slot for lane in riders])
+        output = self._step(widened)
+        failed = [lane for lane, row in zip(riders, added.tolist(), strict=True) if output.failed[row]]
+        return narrow(output, own), failed
+
+    def _advance_prompts(
+        self, riders: Sequence[StreamLane], faults: Sequence[tuple[StreamLane, str]]
+    ) -> list[StreamLane]:
+        """Count a step of each prompt; return the lanes that are done with theirs."""
+        torn = {lane for lane, _ in faults}
+        done: list[StreamLane] = []
+        with self._worker.condition:
+            for lane in riders:
+                if lane not in torn:
+                    lane.prompt_left -= 1
+                    if not lane.prompt_left:
+                        self._prompting.discard(lane)
+                        done.append(lane)
+        return done
+
+    def _take(self) -> tuple[list[StreamLane], list[Queued], list[Gap], list[tuple[StreamLane, list[Command]]]]:
         lanes: list[StreamLane] = []
         queued: list[Queued] = []
         gaps: list[Gap] = []
+        commanded: list[tuple[StreamLane, list[Command]]] = []
         with self._worker.condition:
             now = self._clock.now()
             for slot in sorted(self.lanes):
                 lane = self.lanes[slot]
-                ready = None if lane.paused else self._ready_at(lane)
+                ready = None if lane.paused or lane.prompt_left else self._ready_at(lane)
                 if ready is None or ready > now:
                     continue
                 if lane.queue:
@@ -200,9 +294,13 @@ class Pipeline:
                 if lane.gap:
                     gaps.append(Gap(conversation=lane.conversation, frame=lane.frame, frames=lane.gap))
                     lane.gap = 0
+                if lane.commands:
+                    commanded.append((lane, lane.commands))
+                    lane.commands = []
+                lane.frame += 1
                 lanes.append(lane)
                 queued.append(frame)
-        return lanes, queued, gaps
+        return lanes, queued, gaps, commanded
 
     def _finish(
         self,
@@ -218,6 +316,7 @@ class Pipeline:
         slots = np.array([lane.slot for lane in lanes], np.int64)
         spoken_dbfs = levels_dbfs(output.pcm)
         moshi = self._moshi.update(slots, spoken_dbfs)
+        self._spoke_s[slots[caller | moshi]] = done
         output.pcm.flags.writeable = False
         frames: list[AudioFrame] = []
         records: list[StepRecord] = []
@@ -235,6 +334,7 @@ class Pipeline:
             output.token.tolist(),
             output.probability.tolist(),
             output.failed.tolist(),
+            [False] * len(lanes) if output.injected is None else output.injected.tolist(),
             strict=True,
         )
         for (
@@ -250,9 +350,9 @@ class Pipeline:
             token,
             p,
             failed,
+            injected,
         ) in columns:
-            index = lane.frame
-            lane.frame += 1
+            index = lane.frame - 1
             if failed:
                 continue
             lateness = done - arrival - frame_s
@@ -267,13 +367,16 @@ class Pipeline:
                     spoken_dbfs=level,
                     caller_speaking=caller_speaking,
                     moshi_speaking=speaking,
+                    hangover_frames=self._policy.activity.hangover_frames,
                     token=token if valid else padding,
                     probability=p,
                     lateness_s=lateness,
+                    injected=injected,
                 )
             )
-        for follower in self._followers:
-            follower.put(records, done)
+        if records:
+            for follower in self._followers:
+                follower.put(records, done)
         return frames
 
     def _contain(self, faults: Sequence[tuple[StreamLane, str]], events: list[Event]) -> list[tuple[StreamLane, str]]:
@@ -282,7 +385,8 @@ class Pipeline:
         for lane, message in faults:
             try:
                 self.processor.close(lane.slot)
-                if self._policy.on_fault == "restart" and not lane.removed:
+                if self._policy.on_fault == "restart" and not lane.removed and not lane.opening:
+                    events += cancelled(lane, list(lane.said))
                     self._fresh(lane)
                     event = Fault(conversation=lane.conversation, frame=lane.frame, message=message, restarted=True)
                     events.append(event)
@@ -294,18 +398,32 @@ class Pipeline:
                 self.lanes.pop(lane.slot, None)
                 lane.queue.clear()
                 lane.removed = True
+                self._prompting.discard(lane)
             ended.append((lane, message))
         return ended
 
     def _fresh(self, lane: StreamLane) -> None:
         self._caller.reset(lane.slot)
         self._moshi.reset(lane.slot)
-        self.processor.open(lane.slot, lane.options)
+        prompt = self.processor.open(lane.slot, lane.options) or 0
+        with self._worker.condition:
+            lane.prompt_left = prompt
+            (self._prompting.add if prompt else self._prompting.discard)(lane)
+
+    def _admit(self, lane: StreamLane) -> bool:
+        self._spoke_s[lane.slot] = self._clock.now()
+        with self._worker.condition:
+            if lane.prompt_left:
+                self._prompting.add(lane)
+            self.lanes[lane.slot] = lane
+        return bool(lane.prompt_left)
 
 
 def _check(output: StepOutput, shape: tuple[int, ...]) -> None:
     """Raise `ModelError` where a processor returned something else than the answer to `shape`: ``[n, samples]``."""
     expected = dict.fromkeys(("valid", "token", "probability", "failed"), shape[:1]) | {"pcm": shape}
+    if output.injected is not None:
+        expected["injected"] = shape[:1]
     for name, wanted in expected.items():
         found = getattr(getattr(output, name, None), "shape", None)
         if found != wanted:

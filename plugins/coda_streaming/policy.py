@@ -31,6 +31,8 @@ class Policy:
     gather_s: float
     fill_missing: bool
     headroom: float
+    park_idle: Literal["never", "paused", "silent"]
+    park_after_s: float
     on_fault: Literal["end", "restart"]
     follower_queue_steps: int
     measures_interval_s: float | None
@@ -46,6 +48,8 @@ class Policy:
             gather_s=config.gather_ms / 1000,
             fill_missing=realtime.fill_missing if realtime else False,
             headroom=realtime.headroom if realtime else 0.0,
+            park_idle=config.park_idle,
+            park_after_s=config.park_after_s,
             on_fault=config.on_fault,
             follower_queue_steps=config.follower_queue_steps,
             measures_interval_s=realtime.measures_interval_s if realtime else None,

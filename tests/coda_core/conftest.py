@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -13,11 +13,17 @@ from typing import Any, Literal
 import attrs
 import pytest
 
+from coda_core.clock import Clock
+from coda_core.config import Stack
 from coda_core.hookspecs import REGISTRATION_HOOKS, hookimpl
-from coda_core.interfaces import CONTRACT_VERSION, Component, Context, Kind, Requires
-from coda_core.plugins import Registry
+from coda_core.interfaces import CONTRACT_VERSION, Component, Context, Kind, Processor, Requires
+from coda_core.kernel import Kernel
+from coda_core.plugins import Registry, load_plugins
 from coda_core.plugins.registration import register
 from coda_core.settings import setting
+from coda_core.testing import ScriptedProcessor
+from coda_state.config import MemoryStoreConfig
+from coda_streaming.config import OfflineConfig
 
 
 @attrs.frozen(kw_only=True)
@@ -221,3 +227,32 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]
+
+
+@attrs.frozen
+class ScriptedConfig:
+    key: str = ""
+
+
+MakeKernel = Callable[..., Kernel]
+
+
+@pytest.fixture
+def scripted_kernel() -> MakeKernel:
+    """Make a kernel of real parts around a processor: ``scripted_kernel(processor, clock=..., **parts_of_a_stack)``."""
+    processors: dict[str, Processor] = {}
+
+    @contextmanager
+    def open_scripted(config: ScriptedConfig, context: Context) -> Iterator[Processor]:
+        yield processors[config.key]
+
+    scripted = Component("scripted", "Follows a script.", ScriptedConfig, open_scripted)
+    registry = load_plugins(modules=[("scripted", plugin_of("scripted", {"processor": [scripted]}))])
+
+    def make(processor: Processor | None = None, *, clock: Clock | None = None, **parts: Any) -> Kernel:
+        key = str(len(processors))
+        processors[key] = processor or ScriptedProcessor()
+        chosen = {"streaming_manager": OfflineConfig(), "state_store": MemoryStoreConfig(), **parts}
+        return Kernel(Stack(processor=ScriptedConfig(key), **chosen), registry=registry, clock=clock)
+
+    return make

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from coda_core.errors import StoreError
-from coda_core.events import Event, Gap
+from coda_core.events import Event, Gap, StoreFailing, StoreRecovered
 from coda_core.journal import Journal
 from coda_core.testing import ManualClock
 
@@ -108,6 +108,50 @@ async def test_a_failing_store_is_tried_again_and_nothing_is_lost(caplog: pytest
         assert journal.durable_sequence("a") == 4
     assert disk.stored == [("a", sequence) for sequence in range(1, 5)]
     assert "takes events again" in caplog.text
+
+
+async def test_observers_are_told_at_once_that_the_store_fails_and_that_it_takes_events_again() -> None:
+    disk, clock, told = Disk(), ManualClock(), list[Event]()
+    journal = Journal(disk.record, clock, told.append)
+    running = asyncio.create_task(journal.run())
+    disk.fault = StoreError("disk full")
+    journal.add("a", Gap())
+    await settle()
+    assert told == [StoreFailing(message="disk full", waiting=1)]
+    disk.fault = None
+    clock.advance(1.0)
+    await settle()
+    assert told[1:] == [StoreRecovered(lost=0)]
+    journal.close()
+    await running
+
+
+async def test_of_too_many_that_wait_the_oldest_are_given_up_counted_and_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coda_core.journal.PENDING_LIMIT", 10)
+    disk, clock = Disk(), ManualClock()
+    async with running(disk, clock) as journal:
+        disk.fault = StoreError("disk full")
+        for _ in range(12):
+            journal.add("a", Gap())
+            await settle()
+        assert journal.lost == 2
+        assert caplog.text.count("the oldest are lost") == 1
+        disk.fault = None
+        clock.advance(1.0)
+        await settle()
+    assert disk.stored == [("a", sequence) for sequence in range(3, 13)]
+
+
+async def test_after_a_long_failure_events_are_stored_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coda_core.journal.BATCH_LIMIT", 3)
+    disk = Disk()
+    async with running(disk) as journal:
+        for _ in range(8):
+            journal.add("a", Gap())
+        await journal.durable("a")
+    assert [len(batch) for batch in disk.batches] == [3, 3, 2]
 
 
 async def test_closing_does_not_wait_for_a_store_that_will_not_write(caplog: pytest.LogCaptureFixture) -> None:

@@ -167,6 +167,7 @@ def audio(frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 async def stored(kernel: Kernel, conversation: str) -> list[Event]:
     """Read a conversation's events back from the kernel's store, on its thread."""
+    await kernel._house.journal.durable(conversation)
     parts = kernel._parts
     events: list[Event] = await parts.streaming_manager.call(
         "state", lambda: list(parts.state_store.events(conversation))
@@ -358,6 +359,19 @@ async def test_serving_feeds_the_local_conversation_to_every_transport(registry:
         assert (await kernel.local()).status == "closed"
     assert [frame.frame for frame in GOT["one"]] == list(range(13))  # ten blocks of 0.1 s are 12.5 frames
     assert len(GOT["two"]) == 13
+
+
+async def test_a_source_waits_while_the_local_conversation_is_parked(registry: Registry) -> None:
+    async with Kernel(stack(audio_source=NoiseConfig(10), transport=[CollectorConfig("away")]), registry=registry) as k:
+        conversation = await k.local()
+        await conversation.park()
+        serving = asyncio.create_task(k.serve())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (conversation.status, conversation.frames) == ("parked", 0)
+        await conversation.resume()
+        await asyncio.wait_for(serving, 30)
+    assert [frame.frame for frame in GOT["away"]] == list(range(13))
 
 
 async def test_a_failing_transport_stops_the_others_and_is_told_plainly(registry: Registry) -> None:

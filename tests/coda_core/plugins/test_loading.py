@@ -222,4 +222,6 @@ print(sorted((plugin.name, plugin.distribution) for plugin in registry.plugins i
     assert done.stderr == ""
     heavy, defaults = done.stdout.splitlines()
     assert heavy == "[]"
-    assert defaults == repr([(f"coda_{name}", "coda-core") for name in ("audio", "moshi", "state", "streaming")])
+    assert defaults == repr(
+        [(f"coda_{name}", "coda-core") for name in ("audio", "moshi", "state", "streaming", "websocket")]
+    )
