@@ -20,7 +20,20 @@ from coda_core.wording import did_you_mean
 
 __all__ = ["COMMANDS", "coda", "main"]
 
-COMMANDS: Final = ("demo", "run", "check", "plugins", "schema", "init", "doctor", "bench", "conversations")
+COMMANDS: Final = (
+    "demo",
+    "serve",
+    "run",
+    "check",
+    "plan",
+    "plugins",
+    "schema",
+    "init",
+    "doctor",
+    "devices",
+    "bench",
+    "conversations",
+)
 """Each is the variable `command` in the module of its name: only the one that is called is imported."""
 
 INTERRUPTED: Final = 130

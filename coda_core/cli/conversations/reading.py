@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from coda_core.audio import FRAME_S
+from coda_core.cli.component_config import component_config
 from coda_core.clock import SystemClock
 from coda_core.config import ResolvedStack, Stack, read_stack, resolve
 from coda_core.errors import CodaError
@@ -61,8 +62,8 @@ def chosen_stack(stack: Path | None, database: Path | None, overrides: Sequence[
     """Return the stack whose store is to be read; raises `ConfigError`."""
     if database is not None:
         registry = load_plugins()
-        config: Any = registry.get("state_store", "sqlite").component.config
-        return resolve(Stack(state_store=config(path=database.absolute())), registry)
+        store = component_config(registry, "state_store", "sqlite", source="--database", path=database.absolute())
+        return resolve(Stack(state_store=store), registry)
     if stack is None and DEFAULT_STACK.is_file():
         stack = DEFAULT_STACK
     if stack is None:
