@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager
 import attrs
 
 from coda_core.errors import StoreError
-from coda_core.events import Event
+from coda_core.events import Closed, Event
 from coda_core.interfaces import Context, ConversationRow
+from coda_core.state import Passage
+from coda_core.text import ExtractedText
 from coda_state.config import MemoryStoreConfig
-from coda_state.rows import advance, decode, encode
+from coda_state.passages import Draft, gather
+from coda_state.rows import LASTING, EventRow, advance, decode, encode
+from coda_state.words import folded, holds, wanted
 
 __all__ = ["MemoryStore", "open_memory_store"]
 
@@ -20,7 +24,8 @@ __all__ = ["MemoryStore", "open_memory_store"]
 @attrs.define
 class _Kept:
     row: ConversationRow
-    payloads: dict[int, str] = attrs.field(factory=dict)
+    rows: dict[int, EventRow] = attrs.field(factory=dict)
+    drafts: dict[Draft, None] = attrs.field(factory=dict)
 
 
 class MemoryStore:
@@ -42,14 +47,19 @@ class MemoryStore:
     def append(self, events: Sequence[Event]) -> None:
         for conversation, rows in encode(events).items():
             kept = self._kept.get(conversation)
-            stored = kept.payloads if kept is not None else {}
+            stored = kept.rows if kept is not None else {}
             new = {sequence: row for sequence, row in rows.items() if sequence not in stored}
             if not new:
                 continue
-            summed = advance(kept.row if kept is not None else None, [row.event for row in new.values()])
+            told = [row.event for row in new.values()]
+            summed = advance(kept.row if kept is not None else None, told)
             kept = self._kept.setdefault(conversation, _Kept(summed))
             kept.row = summed
-            kept.payloads.update((sequence, row.payload) for sequence, row in new.items())
+            kept.rows.update(new)
+            texts = [event for event in told if isinstance(event, ExtractedText)]
+            growing = [draft for draft in kept.drafts if not draft.complete]
+            over = any(isinstance(event, Closed) for event in told)
+            kept.drafts.update(dict.fromkeys(gather(growing, texts, over=over)))
             if summed.closed_s is not None:
                 self._closed.setdefault(conversation)
         self._drop_closed()
@@ -57,12 +67,16 @@ class MemoryStore:
     def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
         kept = self._kept.get(conversation)
         if kept is not None:
-            for sequence in sorted(sequence for sequence in kept.payloads if sequence > after):
-                yield decode(kept.payloads[sequence], conversation)
+            for sequence in sorted(sequence for sequence in kept.rows if sequence > after):
+                yield decode(kept.rows[sequence].payload, conversation)
 
-    def find(self, *, user_id: str | None = None, limit: int = 100) -> Sequence[ConversationRow]:
+    def find(
+        self, *, user_id: str | None = None, unfinished: bool = False, limit: int = 100
+    ) -> Sequence[ConversationRow]:
         # Reversed before a stable sort: of two that opened at the same moment the later one comes first.
         rows = [kept.row for kept in reversed(self._kept.values()) if user_id in (None, kept.row.user_id)]
+        if unfinished:
+            rows = [row for row in rows if row.closed_s is None]
         return sorted(rows, key=lambda row: -row.opened_s)[: max(limit, 0)]
 
     def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
@@ -74,6 +88,56 @@ class MemoryStore:
             return iter(self._blobs[conversation][name])
         except KeyError:
             raise StoreError(f"conversation {conversation} has no stored {name!r}") from None
+
+    def has_blob(self, conversation: str, name: str) -> bool:
+        return name in self._blobs.get(conversation, {})
+
+    def delete_blob(self, conversation: str, name: str) -> None:
+        self._blobs.get(conversation, {}).pop(name, None)
+
+    def passages(self, conversation: str) -> Iterator[Passage]:
+        kept = self._kept.get(conversation)
+        if kept is not None:
+            for draft in tuple(kept.drafts):
+                yield draft.passage(conversation)
+
+    def search(self, text: str, *, user_id: str | None = None, limit: int = 100) -> Sequence[Passage]:
+        asked = wanted(text)
+        found = [
+            draft.passage(conversation)
+            for conversation, kept in self._kept.items()
+            if asked and user_id in (None, kept.row.user_id)
+            for draft in kept.drafts
+            if draft.complete and all(holds(folded(draft.text), each) for each in asked)
+        ]
+        return sorted(found, key=lambda passage: -passage.time_s)[: max(limit, 0)]
+
+    def trim(self, conversation: str, *, events: int, snapshots: int) -> None:
+        kept = self._kept.get(conversation)
+        if kept is None:
+            return
+        taken = [sequence for sequence in sorted(kept.rows) if kept.rows[sequence].type == "snapshot"]
+        growing = [draft.first_sequence for draft in kept.drafts if not draft.complete]
+        latest = max(taken, default=0)
+        others = [sequence for sequence in sorted(kept.rows) if kept.rows[sequence].type not in (*LASTING, "snapshot")]
+        end = min([latest, *growing])
+        old = [sequence for sequence in others[: max(len(others) - events, 0)] if sequence < end]
+        old_taken = [sequence for sequence in taken[: max(len(taken) - snapshots, 0)] if sequence < latest]
+        for sequence in (*old, *old_taken):
+            del kept.rows[sequence]
+        kept.row = attrs.evolve(
+            kept.row,
+            events=len(kept.rows),
+            dropped_events=kept.row.dropped_events + len(old),
+            dropped_snapshots=kept.row.dropped_snapshots + len(old_taken),
+        )
+
+    def purge(self, before_s: float) -> str | None:
+        old = min(self._kept.values(), key=lambda kept: kept.row.last_s, default=None)
+        if old is None or old.row.last_s >= before_s:
+            return None
+        self.delete(old.row.conversation)
+        return old.row.conversation
 
     def delete(self, conversation: str) -> None:
         self._kept.pop(conversation, None)

@@ -31,7 +31,7 @@ def coda_register_state_managers() -> Sequence[Component[Any]]:
     return [
         Component(
             "conversation",
-            "Stores every event of a conversation: its opening, text, faults and end.",
+            "Follows phases, turns and quality, and stores every event of a conversation.",
             ConversationManagerConfig,
             _open_conversation_manager,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import attrs
 
@@ -10,7 +11,18 @@ from coda_core.errors import StoreError
 from coda_core.events import Closed, Event, Opened, UnknownEvent, event_from_json, event_to_json
 from coda_core.interfaces import ConversationRow
 
-__all__ = ["EventRow", "advance", "decode", "encode"]
+__all__ = ["LASTING", "ROW_COLUMNS", "EventRow", "advance", "conversation_row", "decode", "encode"]
+
+LASTING: Final = (
+    *("opened", "closed", "failed", "fault", "gap", "injection", "interrupted"),
+    *("parked", "unparked", "detached", "attached", "paused", "resumed"),
+)
+"""Types of event that are never dropped: what a conversation's tokens depend on, and how it came and went."""
+
+ROW_COLUMNS: Final = (
+    "conversation, opened_s, closed_s, user_id, events, last_sequence, last_s, dropped_events, dropped_snapshots"
+)
+"""Columns of a conversation's row in a database."""
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +78,12 @@ def advance(row: ConversationRow | None, events: Sequence[Event]) -> Conversatio
             row = attrs.evolve(row, opened_s=event.time_s, user_id=event.user_id)
         elif isinstance(event, Closed):
             row = attrs.evolve(row, closed_s=event.time_s)
-    return attrs.evolve(row, events=row.events + len(events), last_sequence=max(row.last_sequence, last))
+    return attrs.evolve(
+        row,
+        events=row.events + len(events),
+        last_sequence=max(row.last_sequence, last),
+        last_s=max(row.last_s, *(event.time_s for event in events)),
+    )
 
 
 def _encode_one(event: Event) -> EventRow:
@@ -81,3 +98,19 @@ def _encode_one(event: Event) -> EventRow:
             "its fields must hold plain values and finite numbers"
         ) from error
     return EventRow(event=event, type=type, version=version, payload=payload)
+
+
+def conversation_row(row: Sequence[Any]) -> ConversationRow:
+    """Return the row of a query that began with `ROW_COLUMNS`."""
+    conversation, opened_s, closed_s, user_id, events, last_sequence, last_s, dropped_events, dropped, *_ = row
+    return ConversationRow(
+        conversation=conversation,
+        opened_s=opened_s,
+        closed_s=closed_s,
+        user_id=user_id,
+        events=events,
+        last_sequence=last_sequence,
+        last_s=last_s,
+        dropped_events=dropped_events,
+        dropped_snapshots=dropped,
+    )

@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from coda_state.schema_first import FIRST
+from coda_state.schema_shards import DIVIDED
 
 __all__ = ["APPLICATION_ID", "MIGRATIONS", "Migration", "migrate"]
 
-Migration = Sequence[str]
-"""The statements that lead from one version of the schema to the next."""
+Migration = Sequence[str | Callable[[sqlite3.Connection], None]]
+"""The statements and steps that lead from one version of the schema to the next."""
 
 APPLICATION_ID: Final = int.from_bytes(b"Coda")
 """Marks a database as Coda's, in its header."""
 
-MIGRATIONS: Final[Sequence[Migration]] = (
-    (
-        """
-        CREATE TABLE conversations (
-            id INTEGER PRIMARY KEY,
-            conversation TEXT NOT NULL UNIQUE,
-            opened_s REAL NOT NULL,
-            closed_s REAL,
-            user_id TEXT,
-            events INTEGER NOT NULL,
-            last_sequence INTEGER NOT NULL
-        )
-        """,
-        "CREATE INDEX conversations_by_time ON conversations (opened_s)",
-        "CREATE INDEX conversations_by_user ON conversations (user_id, opened_s)",
-        """
-        CREATE TABLE events (
-            conversation TEXT NOT NULL,
-            sequence INTEGER NOT NULL,
-            type TEXT NOT NULL,
-            version INTEGER NOT NULL,
-            frame INTEGER,
-            time_s REAL NOT NULL,
-            payload TEXT NOT NULL,
-            PRIMARY KEY (conversation, sequence)
-        ) WITHOUT ROWID
-        """,
-        # An id is never used twice: who reads a blob while it is replaced must not go on in the new one.
-        """
-        CREATE TABLE blobs (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            conversation TEXT NOT NULL,
-            name TEXT NOT NULL,
-            bytes INTEGER NOT NULL,
-            UNIQUE (conversation, name)
-        )
-        """,
-        """
-        CREATE TABLE blob_chunks (
-            blob INTEGER NOT NULL,
-            part INTEGER NOT NULL,
-            content BLOB NOT NULL,
-            PRIMARY KEY (blob, part)
-        )
-        """,
-        # One row for each deletion whose bytes may still be in the file.
-        "CREATE TABLE erasures (id INTEGER PRIMARY KEY)",
-    ),
-)
+MIGRATIONS: Final[Sequence[Migration]] = (FIRST, DIVIDED)
 """Version n of the schema is what the first n migrations make. One that was released is never changed."""
 
 
@@ -76,8 +31,11 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
     try:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         for migration in migrations[version:]:
-            for statement in migration:
-                connection.execute(statement)
+            for step in migration:
+                if callable(step):
+                    step(connection)
+                else:
+                    connection.execute(step)
         # BEGIN IMMEDIATE alone passes on a read-only file.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")

@@ -10,7 +10,12 @@ from typing import Final
 
 from coda_core.errors import StoreError
 
-__all__ = ["explained"]
+__all__ = ["DatabaseDamaged", "explained"]
+
+
+class DatabaseDamaged(StoreError):
+    """The file is Coda's database, or SQLite's, and cannot be read as one."""
+
 
 _FOUND_AND_REMEDY: Final = {
     sqlite3.SQLITE_BUSY: (
@@ -20,7 +25,8 @@ _FOUND_AND_REMEDY: Final = {
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "Give the path of a file in a folder that can be written to."),
     sqlite3.SQLITE_CORRUPT: (
         "the database is damaged",
-        "Coda leaves it as it is: move it away, and put back a copy or name another file.",
+        "Coda leaves it as it is, and sets it aside under another name when something is to be stored. "
+        "Put back a copy, or try the command .recover of the program sqlite3 on it.",
     ),
     sqlite3.SQLITE_FULL: ("the disk is full", "Free some space; what was stored before is safe."),
     sqlite3.SQLITE_IOERR: ("the disk reports an error", "Check the disk, its free space and its quota."),
@@ -43,4 +49,5 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0)
         found, remedy = _FOUND_AND_REMEDY.get(code & 0xFF, ("SQLite refuses", "Check the file and its disk."))
-        raise StoreError(f"{path}: could not {doing}: {found} ({error}). {remedy}") from error
+        kind = DatabaseDamaged if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreError
+        raise kind(f"{path}: could not {doing}: {found} ({error}). {remedy}") from error

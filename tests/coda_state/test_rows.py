@@ -37,7 +37,9 @@ def test_a_row_is_the_same_however_its_events_were_split() -> None:
         Fault(conversation="a", sequence=2, time_s=2.0),
         Closed(conversation="a", sequence=3, time_s=3.0),
     ]
-    whole = ConversationRow(conversation="a", opened_s=1.0, closed_s=3.0, user_id="ada", events=3, last_sequence=3)
+    whole = ConversationRow(
+        conversation="a", opened_s=1.0, closed_s=3.0, user_id="ada", events=3, last_sequence=3, last_s=3.0
+    )
     assert advance(None, events) == whole
     for at in (1, 2):
         assert advance(advance(None, events[:at]), events[at:]) == whole

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 
+from coda_core.events import Closed, Event, Fault, Opened, event_to_json
+from coda_core.interfaces import ConversationRow
+from coda_core.text import ExtractedText
 from coda_state.schema import APPLICATION_ID, MIGRATIONS, migrate
+from coda_state.sqlite import SqliteStore
 
 FIRST = ["CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)"]
 SECOND = ["ALTER TABLE a ADD COLUMN y INTEGER", "UPDATE a SET y = x + 1"]
@@ -80,7 +86,10 @@ def test_a_newer_database_is_left_as_it_is(connection: sqlite3.Connection) -> No
     [
         ("SELECT * FROM conversations ORDER BY opened_s DESC, id DESC LIMIT 9", "conversations_by_time"),
         ("SELECT * FROM conversations WHERE user_id = 'a' ORDER BY opened_s DESC, id DESC", "conversations_by_user"),
-        ("SELECT * FROM events WHERE conversation = 'a' AND sequence > 3 ORDER BY sequence", "PRIMARY KEY"),
+        ("SELECT * FROM conversations WHERE closed_s IS NULL ORDER BY opened_s DESC, id DESC", "unfinished"),
+        ("SELECT * FROM events_03 WHERE conversation = 1 AND sequence > 3 ORDER BY sequence", "PRIMARY KEY"),
+        ("SELECT max(sequence) FROM events_03 WHERE conversation = 1 AND type = 'snapshot'", "PRIMARY KEY"),
+        ("SELECT * FROM passages_03 WHERE conversation = 1 AND id > 3 ORDER BY id", "passages_by_conversation_03"),
     ],
 )
 def test_searches_go_by_an_index_and_sort_nothing(connection: sqlite3.Connection, query: str, index: str) -> None:
@@ -88,3 +97,67 @@ def test_searches_go_by_an_index_and_sort_nothing(connection: sqlite3.Connection
     plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_database_of_the_first_version_keeps_all_it_had(path: Path) -> None:
+    told: list[Event] = [
+        Opened(conversation="a", sequence=1, time_s=10.0, user_id="ada"),
+        *(
+            ExtractedText(
+                conversation="a", sequence=at + 2, time_s=11.0 + at, text=word, start_s=at, end_s=at + 0.5, confidence=1
+            )
+            for at, word in enumerate(("good", "morning"))
+        ),
+        Closed(conversation="a", sequence=4, time_s=20.0),
+    ]
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        migrate(old, MIGRATIONS[:1])
+        old.execute(
+            "INSERT INTO conversations VALUES (7, 'a', 10.0, 20.0, 'ada', 4, 4), (9, 'b', 5.0, NULL, NULL, 0, 0)"
+        )
+        for event in told:
+            values = (
+                event.conversation,
+                event.sequence,
+                event.type,
+                1,
+                event.frame,
+                event.time_s,
+                event_to_json(event),
+            )
+            old.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        old.execute("INSERT INTO blobs VALUES (3, 'a', 'state', 5)")
+        old.execute("INSERT INTO blob_chunks VALUES (3, 0, X'0001020304')")
+        old.execute("INSERT INTO erasures DEFAULT VALUES")
+    with closing(SqliteStore(path, 0.0, logging.getLogger("coda.test"))) as store:
+        store.open()
+        assert list(store.events("a")) == told
+        row = ConversationRow(
+            conversation="a", opened_s=10.0, closed_s=20.0, user_id="ada", events=4, last_sequence=4, last_s=20.0
+        )
+        assert store.find() == [
+            row,
+            attrs.evolve(
+                row, conversation="b", opened_s=5.0, closed_s=None, user_id=None, events=0, last_sequence=0, last_s=5.0
+            ),
+        ]
+        assert [row.conversation for row in store.find(unfinished=True)] == ["b"]
+        assert [passage.text for passage in store.search("morning")] == ["good morning"]
+        assert b"".join(store.get_blob("a", "state")) == bytes(range(5))
+        store.append([Fault(conversation="a", sequence=5, time_s=30.0)])
+        store.delete("a")
+        assert [row.conversation for row in store.find()] == ["b"]
+    content = path.read_bytes()
+    assert not [word for word in (b"ada", b"morning", bytes(range(5))) if word in content]
+
+
+def test_what_a_database_is_made_with_and_what_it_is_brought_to_are_the_same(tmp_path: Path) -> None:
+    for version in range(len(MIGRATIONS)):
+        with closing(sqlite3.connect(tmp_path / f"{version}.db", isolation_level=None)) as connection:
+            migrate(connection, MIGRATIONS[:version])
+            migrate(connection)
+            schema = set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall())
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as connection:
+            migrate(connection)
+            assert set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()) == schema

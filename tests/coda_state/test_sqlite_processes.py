@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -24,25 +23,6 @@ from coda_state.sqlite import SqliteStore
 store = SqliteStore(Path(sys.argv[1]), 30.0, logging.getLogger("coda.test"))
 def ready(): print("ready", flush=True); sys.stdin.readline()
 """
-
-APPEND = (
-    OPEN
-    + """
-import itertools
-ready()
-store.open()
-numbers = {name: max((row.last_sequence for row in store.find() if row.conversation == name), default=0)
-           for name in "abc"}
-for length in itertools.cycle((1, 7, 50)):
-    batch = []
-    for name in numbers:
-        batch += [Fault(conversation=name, sequence=numbers[name] + at, message=name * 200)
-                  for at in range(1, length + 1)]
-        numbers[name] += length
-    store.append(batch)
-    print(numbers["a"], flush=True)
-"""
-)
 
 PUT = (
     OPEN
@@ -125,25 +105,6 @@ def reopened(path: Path) -> SqliteStore:
     store = SqliteStore(path, 0.0, logging.getLogger("coda.test"))
     store.open()
     return store
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_after_a_kill_everything_acknowledged_is_there_in_order_and_once(child: Child, path: Path, seed: int) -> None:
-    draw = random.Random(seed)
-    for _ in range(3):
-        process = child(APPEND, path)
-        lines(process, 1)
-        go(process)
-        acknowledged = lines(process, draw.randint(1, 100))
-        process.kill()
-        acknowledged += process.communicate()[0].split()
-        with closing(reopened(path)) as store:
-            stored = {name: [event.sequence for event in store.events(name)] for name in "abc"}
-            assert stored["a"] == list(range(1, len(stored["a"]) + 1))
-            assert stored["a"] == stored["b"] == stored["c"]
-            # One batch more may have become durable without word of it.
-            assert 0 <= len(stored["a"]) - int(acknowledged[-1]) <= 50
-            assert {row.conversation: row.events for row in store.find()} == {name: len(stored[name]) for name in "abc"}
 
 
 @pytest.mark.parametrize("chunks", [1, 9, 50])

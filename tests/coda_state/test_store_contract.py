@@ -9,8 +9,10 @@ import attrs
 import pytest
 
 from coda_core.errors import StoreError
-from coda_core.events import Closed, Event, Fault, Gap, Opened, UnknownEvent
+from coda_core.events import Closed, Event, Fault, Gap, Injection, Opened, UnknownEvent
 from coda_core.interfaces import Context, ConversationRow, StateStore
+from coda_core.state import PhaseChanged, Snapshot
+from coda_core.text import ExtractedText
 from coda_state.config import MemoryStoreConfig, SqliteStoreConfig
 from coda_state.memory import open_memory_store
 from coda_state.sqlite import open_sqlite_store
@@ -100,11 +102,11 @@ class StoreContract:
         told = talk("a", ["one", "two"], user_id="ada", time_s=100.25)
         store.append(told[:2])
         row = ConversationRow(
-            conversation="a", opened_s=100.25, closed_s=None, user_id="ada", events=2, last_sequence=2
+            conversation="a", opened_s=100.25, closed_s=None, user_id="ada", events=2, last_sequence=2, last_s=101.25
         )
         assert store.find() == [row]
         store.append(told[2:])
-        assert store.find() == [attrs.evolve(row, closed_s=103.25, events=4, last_sequence=4)]
+        assert store.find() == [attrs.evolve(row, closed_s=103.25, events=4, last_sequence=4, last_s=103.25)]
 
     def test_find_gives_the_latest_first(self, store: StateStore, talk: Talk) -> None:
         for name, time_s in (("b", 20.0), ("d", 40.0), ("a", 10.0), ("c", 30.0), ("e", 40.0)):
@@ -210,6 +212,131 @@ class StoreContract:
         store.append(talk("a", ["three"]))
         assert list(store.events("a")) == talk("a", ["three"])
         assert [(row.user_id, row.events) for row in store.find()] == [(None, 3)]
+
+    def test_a_blob_is_there_until_it_is_dropped(self, store: StateStore) -> None:
+        store.delete_blob("a", "state")
+        assert not store.has_blob("a", "state")
+        store.put_blob("a", "state", [b"x"])
+        store.put_blob("a", "other", [b"y"])
+        assert store.has_blob("a", "state")
+        store.delete_blob("a", "state")
+        assert [store.has_blob("a", name) for name in ("state", "other")] == [False, True]
+
+    def test_conversations_without_an_end(self, store: StateStore, talk: Talk) -> None:
+        store.append([*talk("done"), *talk("a", time_s=1)[:1], *talk("b", ["word"], time_s=2)[:-1]])
+        assert [row.conversation for row in store.find(unfinished=True)] == ["b", "a"]
+        assert [row.conversation for row in store.find(unfinished=True, limit=1)] == ["b"]
+
+    def test_what_was_said_is_there_in_passages(self, store: StateStore, talk: Talk) -> None:
+        words = [f"w{at}" for at in range(120)]
+        told = talk("a", words, time_s=5.0)
+        for start in range(0, len(told), 7):
+            store.append(told[start : start + 7])
+            store.append(told[start : start + 7])
+        passages = list(store.passages("a"))
+        assert [len(passage.words) for passage in passages] == [50, 50, 20]
+        assert " ".join(passage.text for passage in passages).split() == words
+        assert (passages[0].conversation, passages[0].speaker, passages[0].time_s) == ("a", "moshi", 6.0)
+        assert (passages[0].start_s, passages[0].end_s) == (passages[0].words[0].start_s, passages[0].words[-1].end_s)
+
+    def test_a_passage_is_found_by_its_words(self, store: StateStore, talk: Talk) -> None:
+        store.append(talk("a", ["The", "weather", "in", "Orléans", "is", "fine."], user_id="ada", time_s=1))
+        store.append(talk("b", ["Fine", "words", "about", "weather"], user_id="bob", time_s=2))
+        store.append(talk("c", ["nothing"], time_s=3))
+
+        def found(text: str, user_id: str | None = None) -> list[str]:
+            return [passage.conversation for passage in store.search(text, user_id=user_id)]
+
+        assert found("weather") == ["b", "a"]
+        assert found("WEATHER fine") == ["b", "a"]
+        assert found("orleans") == found("Orléans") == ["a"]
+        assert found('"is fine"') == ["a"]
+        assert found('"fine is"') == []
+        assert found("wea*") == ["b", "a"]
+        assert found("wea") == []
+        assert found("weather", "ada") == ["a"]
+        assert found("weather", "eve") == []
+        assert found("") == found("!!") == found('"') == []
+        assert found('weather" OR "nothing') == found("text:weather nothing") == []
+        assert [passage.conversation for passage in store.search("weather", limit=1)] == ["b"]
+        assert store.search("weather", limit=0) == []
+        (passage,) = store.search("orleans")
+        assert passage == next(store.passages("a"))
+
+    def test_a_passage_is_found_from_when_it_is_over(self, store: StateStore, talk: Talk) -> None:
+        told = talk("a", ["quietly", "spoken"])
+        store.append(told[:-1])
+        assert store.search("quietly") == []
+        store.append(told[-1:])
+        assert [passage.text for passage in store.search("quietly")] == ["quietly spoken"]
+
+    def test_what_is_deleted_is_not_found(self, store: StateStore, talk: Talk) -> None:
+        for name in "ab":
+            store.append(talk(name, ["secret", name]))
+        store.delete("a")
+        assert [passage.conversation for passage in store.search("secret")] == ["b"]
+        assert list(store.passages("a")) == []
+
+    def test_the_oldest_events_before_a_snapshot_are_dropped_and_counted(self, store: StateStore, talk: Talk) -> None:
+        told = [
+            attrs.evolve(event, start_s=at * 9.0, end_s=at * 9.0) if isinstance(event, ExtractedText) else event
+            for at, event in enumerate(talk("a", [f"w{at}" for at in range(20)])[:-1])
+        ]
+        summed = [Snapshot(conversation="a", sequence=len(told) + at) for at in (1, 2, 3)]
+        store.append([*told, *summed])
+        store.trim("a", events=5, snapshots=2)
+        assert list(store.events("a")) == [told[0], *told[-5:], *summed[-2:]]
+        row = store.find()[0]
+        assert (row.events, row.dropped_events, row.dropped_snapshots, row.last_sequence) == (8, 15, 1, 24)
+        store.trim("a", events=5, snapshots=2)
+        assert store.find()[0] == row
+        assert [word.text for passage in store.passages("a") for word in passage.words] == [
+            f"w{at}" for at in range(20)
+        ]
+
+    def test_what_no_snapshot_sums_up_is_not_dropped(self, store: StateStore, talk: Talk) -> None:
+        told = talk("a", [f"w{at}" for at in range(20)])
+        store.append(told)
+        store.trim("a", events=1, snapshots=1)
+        assert list(store.events("a")) == told
+        store.append([Snapshot(conversation="b", sequence=1), *talk("b", ["x"] * 9)[1:]])
+        store.trim("b", events=1, snapshots=1)
+        assert len(list(store.events("b"))) == 11
+        store.trim("nobody", events=1, snapshots=1)
+
+    def test_what_is_in_no_passage_yet_is_not_dropped(self, store: StateStore, talk: Talk) -> None:
+        told = talk("a", [f"w{at}" for at in range(70)])
+        store.append(told[:-1])
+        store.append([Snapshot(conversation="a", sequence=80)])
+        store.trim("a", events=5, snapshots=1)
+        assert [event.sequence for event in store.events("a")] == [1, *range(52, 72), 80]
+        store.append([attrs.evolve(told[-1], sequence=81)])
+        store.trim("a", events=5, snapshots=1)
+        assert [event.sequence for event in store.events("a")] == [1, *range(67, 72), 80, 81]
+        assert " ".join(passage.text for passage in store.passages("a")).split() == [f"w{at}" for at in range(70)]
+
+    def test_what_tokens_depend_on_is_not_dropped(self, store: StateStore) -> None:
+        lasting: list[Event] = [
+            Opened(conversation="a", sequence=1),
+            Gap(conversation="a", sequence=2, frames=3),
+            Injection(conversation="a", sequence=3),
+            Fault(conversation="a", sequence=4, restarted=True),
+        ]
+        summed = Snapshot(conversation="a", sequence=6)
+        store.append([*lasting, PhaseChanged(conversation="a", sequence=5), summed])
+        store.trim("a", events=0, snapshots=1)
+        assert list(store.events("a")) == [*lasting, summed]
+
+    def test_conversations_are_purged_the_oldest_first(self, store: StateStore, talk: Talk) -> None:
+        for name, time_s in (("b", 20.0), ("a", 10.0), ("c", 30.0)):
+            store.append(talk(name, ["word"], time_s=time_s))
+        assert [store.purge(30.0) for _ in range(3)] == ["a", "b", None]
+        assert [row.conversation for row in store.find()] == ["c"]
+        assert [passage.conversation for passage in store.search("word")] == ["c"]
+
+    def test_a_conversation_is_as_old_as_its_latest_event(self, store: StateStore, talk: Talk) -> None:
+        store.append([*talk("a", time_s=10.0), Fault(conversation="a", sequence=9, time_s=50.0)])
+        assert store.purge(50.0) is None
 
     def test_reading_may_stop_half_way_and_writing_go_on(self, store: StateStore, talk: Talk) -> None:
         told = talk("a", ["one", "two", "three"])
