@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import attrs
 
 from coda_core.errors import AudioError
+from coda_core.records import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,7 @@ class AudioFormat:
             raise AudioError(f"sample type {self.sample_type!r} is not supported; give 'float32' or 'int16'")
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class Block:
     """PCM of any length in one format.
 
@@ -73,7 +74,7 @@ class Block:
     format: AudioFormat = AudioFormat()
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class AudioFrame:
     """Both sides of one conversation during one step, on the step clock.
 

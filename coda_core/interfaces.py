@@ -20,6 +20,7 @@ from coda_core.clock import Clock
 from coda_core.commands import Command, Notice
 from coda_core.events import Event
 from coda_core.memory import MemoryPlan, MemoryUse
+from coda_core.records import record
 from coda_core.state import ConversationState, Passage
 from coda_core.text import ExtractedText, Vocabulary
 
@@ -53,6 +54,7 @@ __all__ = [
     "ProcessorInfo",
     "Progress",
     "Requires",
+    "Resizable",
     "SlotOptions",
     "SlotSettings",
     "StateManager",
@@ -192,7 +194,7 @@ Capability = Literal["say", "interrupt", "prompt", "park"]
 
 @attrs.frozen(kw_only=True)
 class ProcessorInfo:
-    """What a processor is, fixed while it lives."""
+    """What a processor is, fixed while it lives but for what `Resizable.resize` changes."""
 
     slots: int
     """Batch size: how many conversations it can serve at once."""
@@ -291,6 +293,16 @@ class Parkable(Processor, Protocol):
         """
 
 
+class Resizable(Processor, Protocol):
+    """A processor whose batch can be made anew in another size, because a step of all slots takes too long."""
+
+    def resize(self, slots: int) -> None:
+        """Serve so many conversations from now on, as if it had been made with so many; `info` changes.
+
+        Called while no slot is open. Where it raises, nothing can be stepped any more.
+        """
+
+
 class Watched(Processor, Protocol):
     """A processor that knows how much of its memory is in use."""
 
@@ -324,15 +336,13 @@ class ParkedState:
 # Followers
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@record(eq=False)
 class StepRecord:
     """One conversation's step, as followers get it. Read-only; arrays are shared."""
 
     conversation: str
     frame: int
     """Index of the step in its conversation, from 0."""
-    missed_before: int = 0
-    """Records of this conversation that this follower was too slow for since the last one it got."""
     heard: NDArray[np.float32]
     """``[frame_samples]``"""
     spoken: NDArray[np.float32] | None
@@ -342,14 +352,16 @@ class StepRecord:
     spoken_dbfs: float
     caller_speaking: bool
     moshi_speaking: bool
-    hangover_frames: int = 0
-    """Quiet frames at the end of speech that still count as speech in the two fields above."""
     token: int
     """The text token of this step; the vocabulary's padding while warming up."""
     probability: float
     lateness_s: float
     injected: bool = False
     """Whether `token` was forced by a `Say` or a prompt."""
+    hangover_frames: int = 0
+    """Quiet frames at the end of speech that still count as speech in `caller_speaking` and `moshi_speaking`."""
+    missed_before: int = 0
+    """Records of this conversation that this follower was too slow for since the last one it got."""
 
 
 class Follower(Protocol):

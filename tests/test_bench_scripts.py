@@ -32,12 +32,19 @@ def run(name: str, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_every_benchmark_is_run_here() -> None:
     benchmarks = {path.stem for path in BENCH.glob("*.py") if "arguments(__doc__)" in path.read_text()}
-    assert benchmarks == {"overhead", "sustained", "join", "soak"}
+    assert benchmarks == {"network", "overhead", "sustained", "join", "soak", "state", "plan", "step", "park"}
 
 
 def test_overhead() -> None:
     results = run("overhead", "--batch", "1", "--steps", "3", "--rounds", "1")
     assert results["B=1", "step"]["baseline"] > 0
+
+
+def test_step() -> None:
+    """Where tokens differ from the reference loop's, the benchmark fails."""
+    results = run("step", "--batch", "2", "--steps", "12", "--rounds", "1")
+    for mode in ("greedy", "sampled"):
+        assert results[f"B=2, {mode}", "step"]["baseline"] > 0
 
 
 def test_sustained_beside_the_reference_server() -> None:
@@ -67,3 +74,42 @@ def test_soak() -> None:
     assert results["2 slots", "frames"]["value"] == 60
     for metric in ("resident_mb", "threads", "descriptors"):
         assert results["2 slots", f"{metric} median"]["baseline"] > 0
+
+
+def test_plan() -> None:
+    results = run("plan", "--batch", "2")
+    cases = {case for case, _ in results}
+    assert len(cases) == 3
+    for case in cases:
+        for metric in ("weights", "rings", "state"):
+            assert results[case, metric]["ratio"] == 1.0
+        assert 0.98 < results[case, "everything"]["ratio"] < 1.02
+
+
+def test_park() -> None:
+    results = run("park", "--frames", "4", "--rounds", "2", "--slots", "2")
+    assert results["after 4 frames", "file"]["baseline"] > results["after 4 frames", "file"]["value"] > 0
+    for part in ("export", "to file", "from file", "restore", "resume"):
+        assert results["after 4 frames", part]["baseline"] > 0
+
+
+def test_state() -> None:
+    results = run("state", "--conversations", "3", "--steps", "400", "--appends", "3", "--stored", "5")
+    for metric in ("feed p50", "feed p99", "append p50", "append p99"):
+        assert results["3 conversations", metric]["baseline"] > 0
+    assert results["5 stored", "search one"]["value"] > 0
+    assert results["5 stored", "delete"]["baseline"] is None
+
+
+def test_network_beside_the_reference_server() -> None:
+    results = run(
+        *("network", "--processors", "echo", "--callers", "2", "--seconds", "1", "--reference-seconds", "1.2"),
+        *("--opus-processes", "1"),
+    )
+    for codec in ("opus", "pcm"):
+        case = f"echo, 2 callers, {codec}"
+        assert results[case, "dropped before the model"]["value"] == 0
+        assert results[case, "from one caller"]["value"] > 0
+        p50, p95, p99 = (results[case, f"added p{rank}"]["value"] for rank in (50, 95, 99))
+        assert p50 <= p95 <= p99
+    assert results["reference server, 1 caller, opus", "end to end p50"]["value"] > 0

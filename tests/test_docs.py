@@ -53,7 +53,7 @@ class Reader:
         self.folder = folder
         self.site = folder / ".site"
         path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")])
-        self.environment = {**os.environ, "PYTHONPATH": path, "CODA_TOKEN": "secret"}
+        self.environment = {**os.environ, "PYTHONPATH": path, "CODA_TOKEN": "secret", "CODA_OPERATOR_TOKEN": "s3cret"}
 
     def follow(self, code: Code) -> None:
         if code.file is not None:

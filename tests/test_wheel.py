@@ -44,7 +44,7 @@ def run(command: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProces
 def test_the_wheel_holds_the_packages_by_their_own_names(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert top == {"coda_core", "coda_audio", "coda_moshi", "coda_state", "coda_streaming"}
+    assert top == {"coda_core", "coda_audio", "coda_moshi", "coda_state", "coda_streaming", "coda_websocket"}
     for package in top:
         assert f"{package}/py.typed" in names
 

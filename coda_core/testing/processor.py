@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,6 +98,12 @@ class ScriptedProcessor:
     def close(self, slot: int) -> None:
         self.opened.pop(slot, None)
         self._slots[slot] = ScriptedSlot(_VOCABULARY)
+
+    def resize(self, slots: int) -> None:
+        if self.opened:
+            raise AssertionError(f"the batch is resized with open slots {sorted(self.opened)}")
+        self.info = attrs.evolve(self.info, slots=slots)
+        self._slots = [ScriptedSlot(_VOCABULARY) for _ in range(slots)]
 
     def command(self, slot: int, command: Command) -> None:
         self.commands.append((slot, command))

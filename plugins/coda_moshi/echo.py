@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,9 +41,13 @@ class Echo:
         )
         self._clock = clock
         self._delay = config.delay_frames
+        self.resize(config.conversations)
+
+    def resize(self, slots: int) -> None:
+        self.info = attrs.evolve(self.info, slots=slots)
         # A ring longer than the delay by the frame that is being heard, so that a delay of 0 is no special case.
-        self._ring = np.zeros((config.conversations, config.delay_frames + 1, FRAME_SAMPLES), np.float32)
-        self._steps = np.zeros(config.conversations, np.int64)
+        self._ring = np.zeros((slots, self._delay + 1, FRAME_SAMPLES), np.float32)
+        self._steps = np.zeros(slots, np.int64)
 
     def open(self, slot: int, options: SlotOptions) -> None:
         self.close(slot)

@@ -98,8 +98,7 @@ def _streaming(lm: LMModel, slots: int, sampling: SamplingSettings) -> Iterator[
     try:
         yield generator
     finally:
-        # The language model streams as long as its generator does, and a generator knows no end.
-        generator.get_streaming_state()[""].exit_stack.close()
+        generator.stop()
 
 
 def _own_buffers(lm: LMModel, sampling: SamplingSettings) -> tuple[int, int]:

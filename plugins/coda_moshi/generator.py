@@ -52,7 +52,7 @@ class _DelayLine:
 
 
 class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
-    """`LMGen` for `slots` conversations, streaming from the start.
+    """`LMGen` for `slots` conversations, streaming from the start until `stop`.
 
     `text_most` and `audio_most` are the largest top-k that a slot may be given.
     """
@@ -77,8 +77,12 @@ class SlotGenerator(LMGen):  # type: ignore[misc]  # moshi is not typed
         self.steering = Steering(lm_model, slots)
         self._logits = torch.empty(0)
         self._probability = torch.empty(0)
-        self.streaming_forever(slots)
+        self._streams = self.streaming(slots)
         self._line = _DelayLine(torch.zeros(slots, self._streaming_state.cache.shape[2], device=device))
+
+    def stop(self) -> None:
+        """Let the language model go, so that another generator can have it; nothing else may be called afterwards."""
+        self._streams.close()
 
     def slot_state(self) -> SlotState:
         """Return everything here that belongs to slots, the language model's state included."""

@@ -53,7 +53,7 @@ def open_moshi(config: MoshiConfig, context: Context) -> Iterator[MoshiProcessor
                 processor.warm_up()
                 context.progress("warming up", 1, 1)
                 processor.take_in_prompt()
-                processor.memory = _watch(config, device, resident).look
+                processor.watch = _watch(config, device, resident)
                 yield processor
         finally:
             processor.release()

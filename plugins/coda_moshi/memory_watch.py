@@ -46,7 +46,11 @@ class MemoryWatch:
     def __init__(self, read: Callable[[], Sequence[Reading]], pressure_at: float) -> None:
         self._read = read
         self._pressure_at = pressure_at
-        self._start = [reading.used for reading in read()]
+        self.begin()
+
+    def begin(self) -> None:
+        """Take what is in use now for what a model takes once."""
+        self._start = [reading.used for reading in self._read()]
         self._pressing = False
 
     def look(self) -> MemoryUse:

@@ -13,7 +13,7 @@ the encoder starts again, so that the frame after it is the first that the model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -23,13 +23,14 @@ from coda_core.commands import Command, Say
 from coda_core.errors import ModelError
 from coda_core.interfaces import ProcessorInfo, SlotOptions, StepInput, StepOutput
 from coda_core.memory import MemoryUse
-from coda_moshi.frame_buffers import HostStep
 from coda_moshi.loading import LoadedModel
+from coda_moshi.memory_watch import MemoryWatch
 from coda_moshi.parked_slot import ParkedSlot
 from coda_moshi.prompts import Beginning, Prompts
 from coda_moshi.scripts import Scripts, given
 from coda_moshi.slot_batch import SlotBatch
 from coda_moshi.slot_script import Directive, SlotScript
+from coda_moshi.step_output import step_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +40,6 @@ __all__ = ["MoshiProcessor"]
 _WARM_UP_STEPS: Final = 4
 """Enough for every CUDA graph to be captured and then replayed once."""
 
-_UNTOLD: Final = Directive()
-
 
 class MoshiProcessor:
     """Serves `slots` conversations on `model`; see `coda_core.interfaces.Processor` for the contract.
@@ -48,35 +47,36 @@ class MoshiProcessor:
     All calls on one thread. Nothing may be opened before `warm_up`.
     """
 
-    memory: Callable[[], MemoryUse]
-    """See `coda_core.interfaces.Watched`; set when the model has been warmed up."""
+    watch: MemoryWatch
+    """Set when the model has been warmed up."""
 
     def __init__(self, model: LoadedModel, slots: int, beginning: Beginning) -> None:
-        self.batch = batch = SlotBatch(model, slots)
-        self._sampling = model.sampling
-        self._wording = model.wording
-        self._taken = np.zeros(slots, np.bool_)
-        self._steps = np.zeros(slots, np.int64)
-        self._scripts = Scripts(slots)
+        self._model = model
         self._prompts = Prompts(
             beginning,
             model.wording,
             padding=model.vocabulary.padding,
-            sample_rate_hz=batch.mimi.sample_rate,
-            frame_samples=batch.mimi.frame_size,
+            sample_rate_hz=model.mimi.sample_rate,
+            frame_samples=model.mimi.frame_size,
         )
-        self._manner = batch.manner
+        self._fade = np.linspace(1.0, 0.0, model.mimi.frame_size, dtype=np.float32)
+        self._make_batch(slots)
         self.info = ProcessorInfo(
             slots=slots,
-            delay_frames=batch.generator.max_delay,
+            delay_frames=self.batch.generator.max_delay,
             vocabulary=model.vocabulary,
             fingerprint=model.fingerprint,
-            sample_rate_hz=batch.mimi.sample_rate,
-            frame_samples=batch.mimi.frame_size,
+            sample_rate_hz=model.mimi.sample_rate,
+            frame_samples=model.mimi.frame_size,
             defaults=beginning.added_to(model.sampling.as_options()),
             capabilities=frozenset({"say", "interrupt", "prompt", "park"}),
         )
-        self._fade = np.linspace(1.0, 0.0, self.info.frame_samples, dtype=np.float32)
+
+    def _make_batch(self, slots: int) -> None:
+        self.batch = SlotBatch(self._model, slots)
+        self._taken = np.zeros(slots, np.bool_)
+        self._steps = np.zeros(slots, np.int64)
+        self._scripts = Scripts(slots)
 
     def open(self, slot: int, options: SlotOptions) -> int:
         """Start a conversation in a free slot; return the steps of its prompt, none where that was taken in before.
@@ -84,11 +84,11 @@ class MoshiProcessor:
         Raises `ConversationError` for settings that it cannot have.
         """
         self._refuse_taken(slot)
-        sampling = self._sampling.asked(options)
+        sampling = self._model.sampling.asked(options)
         prompt = self._prompts.asked(options)
         known = None if prompt is None else self._prompts.kept.find(prompt.key)
         script = SlotScript(
-            self._manner,
+            self.batch.manner,
             prompt=prompt if known is None else None,
             prompted=known is not None,
             greeting=self._prompts.greets(options),
@@ -114,8 +114,9 @@ class MoshiProcessor:
             result, stage_s = self.batch.run(slots, given(batch, told) if prompting else batch.pcm, told, beginning)
             self._steps[hearing] += 1
             injected, notices = self._scripts.after(told, result.wish)
+            padding = self.info.vocabulary.padding
             output = attrs.evolve(
-                self._output(slots, result, told),
+                step_output(slots, result, told, padding=padding, fade=self._fade),
                 stage_s=stage_s,
                 injected=np.isin(slots, list(injected)) if injected else None,
                 notices=notices,
@@ -128,7 +129,7 @@ class MoshiProcessor:
     def command(self, slot: int, command: Command) -> None:
         """Take a command; raises `ConversationError`, without taking it, for a text that cannot be spoken."""
         self._refuse_free(slot)
-        words = self._wording.spoken(command.text) if isinstance(command, Say) else ()
+        words = self._model.wording.spoken(command.text) if isinstance(command, Say) else ()
         self._scripts.command(slot, command, words)
 
     def export(self, slot: int) -> Mapping[str, NDArray[Any]]:
@@ -148,9 +149,9 @@ class MoshiProcessor:
         Raises `ModelError` for a state that does not fit, and leaves the slot free.
         """
         self._refuse_taken(slot)
-        sampling = self._sampling.asked(options)
+        sampling = self._model.sampling.asked(options)
         parked = ParkedSlot.unpacked(state)
-        script = SlotScript.restored(self._manner, parked.script, parked.voice)
+        script = SlotScript.restored(self.batch.manner, parked.script, parked.voice)
         if len(parked.voice) and parked.voice.shape[1] != self.info.frame_samples:
             raise ModelError("the parked state of a slot does not fit this model: its frames have another length")
         with self.batch.at_work("resuming a conversation"):
@@ -201,28 +202,31 @@ class MoshiProcessor:
         self._prompts.kept.keep_for_good(prompt.key)
         self.close(0)
 
+    def resize(self, slots: int) -> None:
+        """Serve so many conversations from now on, each as if the processor had been made with so many.
+
+        All slots have to be free. The weights stay where they are; everything else is made anew, and prompts are taken
+        in again. What was there before is given back first, so where this raises, as `OutOfMemory`, nothing can be
+        served any more.
+        """
+        if self._taken.any():
+            raise ValueError(f"slots {np.flatnonzero(self._taken).tolist()} hold conversations; close them first")
+        self.batch.release()
+        self._prompts.kept.clear()
+        self._make_batch(slots)
+        self.info = attrs.evolve(self.info, slots=slots)
+        self.warm_up()
+        self.take_in_prompt()
+        self.watch.begin()
+
+    def memory(self) -> MemoryUse:
+        """See `coda_core.interfaces.Watched`."""
+        return self.watch.look()
+
     def release(self) -> None:
         """Give the memory back, even where somebody still holds this object; nothing else may be called afterwards."""
+        del self._model
         self.batch.release()
-
-    def _output(self, slots: NDArray[np.int64], result: HostStep, told: Mapping[int, Directive]) -> StepOutput:
-        spoken, valid_rows = result.pcm[slots], result.valid[slots]
-        failed = ~result.finite[slots] | (valid_rows & ~np.isfinite(spoken).all(axis=1))
-        silent = failed | ~valid_rows
-        spoken[silent] = 0.0
-        for row in np.flatnonzero(~silent) if told else ():
-            directive = told.get(int(slots[row]), _UNTOLD)
-            if directive.muted:
-                # Not every codec is quiet where it is given its codes of silence.
-                spoken[row] *= self._fade if directive.fading else 0.0
-        return StepOutput(
-            pcm=spoken,
-            valid=~silent,
-            token=np.where(silent, self.info.vocabulary.padding, result.token[slots]).astype(np.int64),
-            probability=np.where(silent, np.float32(0), result.probability[slots]),
-            failed=failed,
-            stage_s={},
-        )
 
     def _end_prompts(self, prompting: frozenset[int]) -> None:
         """Keep what prompts left that are now taken in, and let their slots hear."""

@@ -32,6 +32,11 @@ class PromptCache:
         while len(self._rows) > self._most:
             self._rows.popitem(last=False)
 
+    def clear(self) -> None:
+        """Drop everything."""
+        self._rows.clear()
+        self._for_good.clear()
+
     def keep_for_good(self, key: str) -> None:
         """Never drop the rows of a prompt that was kept just now."""
         self._for_good[key] = self._rows.pop(key)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -44,21 +44,26 @@ _DECODER: Final = ("decoder", "decoder_transformer", "upsample")
 
 
 class SlotBatch:
-    """Steps `slots` slots of `model`. Everything but the constructor is called within `at_work`."""
+    """Steps `slots` slots of `model`, which only one batch can have at a time.
+
+    Everything but the constructor and `release` is called within `at_work`.
+    """
 
     def __init__(self, model: LoadedModel, slots: int) -> None:
         self.device = model.device
         self.slots = slots
         self.mimi = model.mimi
         self.wishes = wishes(model.vocabulary, model.lm.text_linear.out_features, model.rule)
-        with self.at_work("making room for conversations"):
+        with self.at_work("making room for conversations"), ExitStack() as exits:
             sampling = model.sampling
             self.generator = SlotGenerator(
                 model.lm, slots, text_most=sampling.text_top_k, audio_most=sampling.audio_top_k
             )
-            self.mimi.streaming_forever(slots)
+            exits.callback(self.generator.stop)
+            exits.enter_context(self.mimi.streaming(slots))
             self.ready = torch.zeros(slots, dtype=torch.bool, device=self.device)
             self.speaking = torch.zeros_like(self.ready)
+            self._streams = exits.pop_all()
         self.manner = Manner(
             rule=model.rule,
             padding=model.vocabulary.padding,
@@ -140,8 +145,13 @@ class SlotBatch:
         self._rows.put(slot, rows)
 
     def release(self) -> None:
-        """Give the memory back, even where somebody still holds this object; nothing else may be called afterwards."""
-        del self.mimi, self.generator, self.language_model, self.encoder, self.decoder, self._buffers, self._rows
+        """Let the model go, and give the memory of its slots back even where somebody still holds this object.
+
+        Nothing else may be called afterwards, but this once more.
+        """
+        self._streams.close()
+        for part in ("mimi", "generator", "language_model", "encoder", "decoder", "_buffers", "_rows"):
+            vars(self).pop(part, None)
         # moshi's modules and their hooks refer to each other.
         gc.collect()
         if self.device.type == "cuda":

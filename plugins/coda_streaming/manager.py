@@ -240,12 +240,11 @@ class Streaming:
     # Inner life
 
     async def _start(self, processor: Processor) -> None:
+        # Before anything is made for as many slots as the processor has: it may have fewer afterwards.
+        self._capacity = await self._measure_capacity(processor) if self.realtime else processor.info.slots
         self.info = info = processor.info
         self._guard = MemoryGuard(processor, self.worker, self.clock, self._wiring.report)
         self._meter = Meter(info.slots, info.frame_s)
-        self._capacity = info.slots
-        if self.realtime:
-            await self._measure_capacity(processor)
         self._free = set(range(self._capacity))
         for label, follower in self._wiring.followers.items():
             self._followers[label] = FollowerThread(
@@ -273,28 +272,12 @@ class Streaming:
         for follower in self._followers.values():
             await asyncio.to_thread(follower.stop)
 
-    async def _measure_capacity(self, processor: Processor) -> None:
-        budget_s = self.info.frame_s * (1 - self.policy.headroom)
+    async def _measure_capacity(self, processor: Processor) -> int:
+        frame_s = processor.info.frame_s
+        budget_s = frame_s * (1 - self.policy.headroom)
         found = await self._finishing(self.worker.call(lambda: measure_capacity(processor, self.clock, budget_s)))
-        self._capacity = found.slots
-        milliseconds = f"{found.step_s * 1000:.0f} ms"
-        if not found.fits:
-            _logger.warning(
-                "one step takes %s on this machine, and %.0f ms are there for it: this is not real time. "
-                "Ask for fewer conversations, use a faster device, or use the 'offline' streaming manager.",
-                milliseconds,
-                budget_s * 1000,
-            )
-        elif found.slots < self.info.slots:
-            _logger.warning(
-                "%d of %d slots are offered: a step takes %s with them and more than %.0f ms with all",
-                found.slots,
-                self.info.slots,
-                milliseconds,
-                budget_s * 1000,
-            )
-        else:
-            _logger.info("a step with all %d slots takes %s", found.slots, milliseconds)
+        found.tell(frame_s)
+        return found.slots
 
     def _handed_over(self, step: StepDone) -> None:
         self._wiring.deliver(step.frames)

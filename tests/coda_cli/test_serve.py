@@ -21,7 +21,7 @@ def test_page_is_there_once_the_address_is_told(start: Start) -> None:
     while url is None:
         line = process.stderr.readline()
         assert line, "it ended"
-        found = re.search(r"listening on (\S+)", line)
+        found = re.search(r"(?:listening on |url=)(\S+)", line)
         url = found[1] if found else None
     with urllib.request.urlopen(url) as page:
         assert "<title>Coda</title>" in page.read().decode()

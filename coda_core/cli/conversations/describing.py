@@ -11,9 +11,10 @@ import attrs
 from coda_core.cli.conversations.reading import Story
 from coda_core.events import event_to_json
 from coda_core.interfaces import ConversationRow
+from coda_core.state import Passage, Quality
 from coda_core.text import ExtractedText
 
-__all__ = ["row_object", "story_object", "utc"]
+__all__ = ["passage_object", "quality_rows", "quality_words", "row_object", "story_object", "utc"]
 
 
 def utc(seconds: float | None) -> str | None:
@@ -39,10 +40,41 @@ def story_object(story: Story, *, events: bool) -> dict[str, Any]:
         "options": dict(opened.options) if opened else {},
         "metadata": dict(opened.metadata) if opened else {},
         "words": [_word(text) for text in story.texts],
+        "metrics": None,
+        "quality": None,
     }
+    if story.snapshot is not None:
+        found["metrics"] = attrs.asdict(story.snapshot.metrics)
+        found["quality"] = attrs.asdict(story.snapshot.quality)
     if events:
         found["all_events"] = [json.loads(event_to_json(event)) for event in story.events]
     return found
+
+
+def passage_object(passage: Passage) -> dict[str, Any]:
+    """Return a passage that a search found."""
+    return {**attrs.asdict(passage), "text": passage.text, "said": utc(passage.time_s)}
+
+
+def quality_words(quality: Quality) -> str:
+    """Return the score in words."""
+    if quality.score is None:
+        return f"unknown: {quality.reason}" if quality.reason else "unknown"
+    return f"{quality.score:.0f} of 100, {quality.level}"
+
+
+def quality_rows(quality: Quality) -> list[tuple[str, str]]:
+    """Return each factor with what was measured and what it gave to the score."""
+    return [
+        (
+            factor.name.replace("_", " "),
+            "too little to judge"
+            if factor.measured is None
+            else f"{factor.measured:.3g} {factor.unit}".rstrip()
+            + f": {factor.points:.0f} of {100 * factor.weight:.0f} points",
+        )
+        for factor in quality.factors
+    ]
 
 
 def _word(text: ExtractedText) -> dict[str, Any]:

@@ -23,6 +23,7 @@ FORMATS = ("text", "json", "vtt", "srt", "html")
 
 
 @click.group("conversations")
+@verbose_option
 def command() -> None:
     """Read, export and remove stored conversations.
 
@@ -97,7 +98,7 @@ def show(
 ) -> None:
     """Show one conversation: when, with what, how it ended and what was said."""
     from coda_core.cli.conversations.captions import as_text
-    from coda_core.cli.conversations.describing import story_object
+    from coda_core.cli.conversations.describing import quality_rows, quality_words, story_object
     from coda_core.cli.conversations.reading import opened_store, read_story
 
     with opened_store(stack, database, overrides) as (store, _):
@@ -108,6 +109,13 @@ def show(
         return
     shown = ("conversation", "status", "opened", "closed", "duration_s", "user_id", "stack", "processor", "events")
     rows = [(name.removesuffix("_s"), printable(str(facts[name]))) for name in shown if facts[name] not in (None, "")]
+    if story.snapshot is not None:
+        rows += [("quality", quality_words(story.snapshot.quality)), *quality_rows(story.snapshot.quality)]
+        metrics = story.snapshot.metrics
+        rows += [
+            (name, str(getattr(metrics, name)))
+            for name in ("exchanges", "interruptions", "yielded", "dropped_frames", "late_frames")
+        ]
     rows += [(name, str(value)) for name, value in facts["options"].items() if value is not None]
     rows += [(printable(name), printable(value)) for name, value in facts["metadata"].items()]
     terminal.table(("what", "value"), rows)
@@ -178,6 +186,110 @@ def delete(
             raise CodaError("nothing was removed")
         store.delete(row.conversation)
     terminal.line(f"removed {row.conversation}")
+
+
+@command.command("search")
+@click.argument("text", metavar="TEXT")
+@_store_options
+@click.option("--user", metavar="ID", help="Only conversations of this user.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, the latest first.")
+@json_option
+@verbose_option
+@click.pass_obj
+def search(
+    terminal: Terminal,
+    text: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    user: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find what was said: all words of TEXT, whatever their case and accents.
+
+    Words between double quotes stand side by side, and a word that ends in * stands for all that begin so.
+    """
+    from coda_core.cli.conversations.describing import passage_object, utc
+    from coda_core.cli.conversations.reading import opened_store
+
+    with opened_store(stack, database, overrides) as (store, _):
+        found = store.search(text, user_id=user, limit=limit)
+    if as_json:
+        terminal.json({"passages": [passage_object(passage) for passage in found]})
+    elif not found:
+        terminal.line("nobody said that")
+    else:
+        cells = [
+            (
+                passage.conversation,
+                utc(passage.time_s) or "",
+                f"{passage.start_s:.2f} s",
+                passage.speaker,
+                printable(passage.text),
+            )
+            for passage in found
+        ]
+        terminal.table(("conversation", "said", "at", "by", "words"), cells)
+
+
+@command.command("stats")
+@_store_options
+@json_option
+@verbose_option
+@click.pass_obj
+def stats(
+    terminal: Terminal, stack: Path | None, database: Path | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Sum up all conversations: how many, how long, how good."""
+    from coda_core.cli.conversations.reading import opened_store
+    from coda_core.cli.conversations.summing import sum_up
+
+    with opened_store(stack, database, overrides) as (store, _):
+        facts = sum_up(store)
+    if as_json:
+        terminal.json(facts)
+        return
+    rows = [(name.replace("_", " "), str(value)) for name, value in facts.items() if not isinstance(value, dict)]
+    rows += [(f"quality {level}", str(count)) for level, count in facts["quality"].items()]
+    terminal.table(("what", "how much"), rows)
+
+
+@command.command("purge")
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Age of the latest event."
+)
+@_store_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@verbose_option
+@click.pass_obj
+def purge(
+    terminal: Terminal,
+    older_than: float,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove for good every conversation in which nothing has happened for so many days."""
+    import time
+
+    from coda_core.cli.conversations.reading import opened_store
+
+    question = f"Remove every conversation without an event in the last {older_than:g} days for good?"
+    with opened_store(stack, database, overrides) as (store, _):
+        if not yes and not click.confirm(question, err=True):
+            raise CodaError("nothing was removed")
+        before_s = time.time() - 86_400 * older_than
+        removed = []
+        while (id := store.purge(before_s)) is not None:
+            removed.append(id)
+    if as_json:
+        terminal.json({"removed": removed})
+    else:
+        terminal.line(f"removed {len(removed)} conversation{'' if len(removed) == 1 else 's'}")
 
 
 def _lasted(row: Any) -> str:

@@ -20,12 +20,14 @@ from coda_core.events import Closed, Event, Opened
 from coda_core.interfaces import Context, ConversationRow, StateStore
 from coda_core.paths import cache_dir
 from coda_core.plugins import load_plugins, require
+from coda_core.state import Passage, Snapshot
 from coda_core.text import ExtractedText
 
-__all__ = ["DEFAULT_STACK", "Story", "find_row", "opened_store", "read_story"]
+__all__ = ["ALL", "DEFAULT_STACK", "Story", "find_row", "opened_store", "read_story"]
 
 DEFAULT_STACK = Path("stack.toml")
-_ALL = 2**31 - 1
+ALL = 2**31 - 1
+"""As a limit: as many as there are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +36,9 @@ class Story:
 
     row: ConversationRow
     events: tuple[Event, ...]
+    """Those that are still kept: old ones are trimmed."""
+    passages: tuple[Passage, ...]
+    """All that was said."""
 
     @property
     def opened(self) -> Opened | None:
@@ -51,11 +56,35 @@ class Story:
 
     @property
     def texts(self) -> list[ExtractedText]:
-        """What was said, in order: words, or phrases where nothing smaller was found; of one extractor only."""
-        found = [event for event in self.events if isinstance(event, ExtractedText)]
-        chosen = [text for text in found if found and text.extractor == found[0].extractor]
-        words = [text for text in chosen if text.unit == "word"]
-        return sorted(words or chosen, key=lambda text: (text.start_s, text.sequence))
+        """What was said, in order, as the first extractor found it."""
+        if not self.passages:
+            return []
+        extractor = self.passages[0].extractor
+        asked = {(text.start_s, text.text) for text in self._extracted if text.injected}
+        texts = [
+            ExtractedText(
+                text=word.text,
+                start_s=word.start_s,
+                end_s=word.end_s,
+                confidence=word.confidence,
+                speaker=passage.speaker,
+                extractor=extractor,
+                injected=(word.start_s, word.text) in asked,
+            )
+            for passage in self.passages
+            if passage.extractor == extractor
+            for word in passage.words
+        ]
+        return sorted(texts, key=lambda text: text.start_s)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The latest summary of it, None where there is none yet."""
+        return next((event for event in reversed(self.events) if isinstance(event, Snapshot)), None)
+
+    @property
+    def _extracted(self) -> list[ExtractedText]:
+        return [event for event in self.events if isinstance(event, ExtractedText)]
 
 
 def chosen_stack(stack: Path | None, database: Path | None, overrides: Sequence[str]) -> ResolvedStack:
@@ -121,7 +150,7 @@ async def _entered(resolved: ResolvedStack) -> AsyncIterator[StateStore]:
 
 def find_row(store: StateStore, wanted: str) -> ConversationRow:
     """Return the conversation whose id is or begins with `wanted`; raises `CodaError` for none and for several."""
-    found = [row for row in store.find(limit=_ALL) if row.conversation.startswith(wanted)]
+    found = [row for row in store.find(limit=ALL) if row.conversation.startswith(wanted)]
     exact = [row for row in found if row.conversation == wanted]
     if len(exact or found) == 1:
         return (exact or found)[0]
@@ -134,4 +163,6 @@ def find_row(store: StateStore, wanted: str) -> ConversationRow:
 def read_story(store: StateStore, wanted: str) -> Story:
     """Return the conversation whose id is or begins with `wanted`; raises `CodaError`."""
     row = find_row(store, wanted)
-    return Story(row=row, events=tuple(store.events(row.conversation)))
+    return Story(
+        row=row, events=tuple(store.events(row.conversation)), passages=tuple(store.passages(row.conversation))
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coda_core.audio import FRAME_S
-from coda_core.cli.conversations.describing import utc
+from coda_core.cli.conversations.describing import quality_rows, quality_words, utc
 from coda_core.cli.conversations.reading import Story
-from coda_core.cli.report import Mark, Report, Voices
+from coda_core.cli.report import Mark, Report, Span, Voices
 from coda_core.events import Detached, Event, Failed, Fault, Gap, Injection, Interrupted, Parked, Paused
+from coda_core.state import InterruptionSeen, PhaseChanged
 
 __all__ = ["report_of"]
 
@@ -31,9 +32,26 @@ def report_of(story: Story, voices: Voices | None) -> Report:
         duration_s=story.duration_s,
         facts=[(label, value) for label, value in facts if value not in ("", "None")],
         texts=story.texts,
+        phases=list(_phases(story)),
         marks=list(_marks(story)),
+        quality=_quality(story),
         voices=voices,
     )
+
+
+def _phases(story: Story) -> Iterator[Span]:
+    changes = [event for event in story.events if isinstance(event, PhaseChanged)]
+    starts = [(event.frame or 0) * FRAME_S for event in changes]
+    for event, start_s, end_s in zip(changes, starts, [*starts[1:], story.duration_s], strict=False):
+        if end_s > start_s:
+            yield Span(start_s, end_s, event.phase)
+
+
+def _quality(story: Story) -> list[tuple[str, str]]:
+    if story.snapshot is None:
+        return []
+    quality = story.snapshot.quality
+    return [("Score", quality_words(quality)), *quality_rows(quality)]
 
 
 def _marks(story: Story) -> Iterator[Mark]:
@@ -51,8 +69,10 @@ def _mark(event: Event) -> tuple[str, str] | None:
             return "fault", event.message
         case Injection(status="started"):
             return "injection", f"asked to say: {event.text}"
+        case InterruptionSeen():
+            return "interruption", f"the caller spoke up, and Moshi {'fell silent' if event.yielded else 'went on'}"
         case Interrupted():
-            return "interruption", "Moshi was told to fall silent"
+            return "event", "Moshi was told to fall silent"
         case Paused() | Parked() | Detached():
             return "event", event.type
     return None

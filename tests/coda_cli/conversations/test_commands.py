@@ -145,3 +145,30 @@ def test_delete_asks(run: Coda) -> None:
 def test_delete_without_asking(run: Coda, stored: Path) -> None:
     assert run("delete", "aa2", "--yes") == (0, f"removed {SECOND}\n", "")
     assert SECOND.encode() not in stored.read_bytes()
+
+
+def test_search(run: Coda) -> None:
+    code, out, _ = run("search", "HELLO*")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["conversation", SECOND, FIRST]
+    found = json.loads(run("search", "hello*", "--user", "ada", "--json")[1])["passages"]
+    assert [(each["conversation"], each["start_s"], each["speaker"]) for each in found] == [(FIRST, 0.16, "moshi")]
+    assert run("search", "goodbye")[1] == "nobody said that\n"
+
+
+def test_stats(run: Coda) -> None:
+    told = json.loads(run("stats", "--json")[1])
+    assert (told["conversations"], told["users"], told["events"], told["open"]) == (2, 1, 6, 0)
+    # No snapshot was written of these.
+    assert told["quality"] == {"excellent": 0, "good": 0, "fair": 0, "poor": 0, "unknown": 2}
+    assert run("stats")[1].splitlines()[-1].split() == ["quality", "unknown", "2"]
+
+
+def test_purge(run: Coda, stored: Path) -> None:
+    code, _, err = run("purge", "--older-than", "1", answer="n\n")
+    assert code == 2
+    assert "last 1 days" in err
+    assert json.loads(run("purge", "--older-than", "100000", "--yes", "--json")[1]) == {"removed": []}
+    assert run("purge", "--older-than", "1", "--yes") == (0, "removed 2 conversations\n", "")
+    for id in (FIRST, SECOND):
+        assert id.encode() not in stored.read_bytes()

@@ -1,0 +1,181 @@
+"""Callers who are cut off and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import websockets
+
+from coda_core import AudioFrame, ExtractedText, Stack
+from coda_core.events import Attached, Detached, Parked
+from coda_core.testing import ManualClock
+from coda_moshi.config import EchoConfig, MoshiConfig
+from coda_state.config import SqliteStoreConfig
+from coda_streaming.config import OfflineConfig
+
+FRAME = 1_920
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_caller_who_was_cut_off_goes_on_where_it_was(serve: Any, calling: Any, voice: Any, until: Any) -> None:
+    pcm = voice(1, 10)
+    async with serve(token="callers") as served:
+        async with calling(served, additional_headers=bearer("callers")) as caller:
+            await caller.send(pcm[: 5 * FRAME])
+            await caller.hear(4)
+            caller.socket.transport.abort()
+        conversation = served.kernel.conversations[caller.id]
+        await until(lambda: conversation.detached_since_s is not None)
+        assert conversation.status == "paused"
+        query = f"codec=pcm&metadata=1&conversation={caller.id}"
+        async with calling(served, query, additional_headers=bearer(caller.resume_token)) as again:
+            await again.read()
+            assert again.metadata[0]["resumed"]
+            assert again.metadata[0]["frame"] == 5
+            await again.send(pcm[5 * FRAME :])
+            assert np.array_equal(await again.hear(5), pcm[4 * FRAME : 9 * FRAME])
+        assert served.kernel.conversations[caller.id] is conversation
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "callers"])
+async def test_nobody_comes_to_a_conversation_without_its_own_token(serve: Any, calling: Any, token: str) -> None:
+    async with serve(token="callers") as served, calling(served, additional_headers=bearer("callers")) as caller:
+        for id in (caller.id, "0" * 32):
+            with pytest.raises(websockets.InvalidStatus) as refusal:
+                async with calling(served, f"codec=pcm&conversation={id}", additional_headers=bearer(token)):
+                    pass
+            response = refusal.value.response
+            assert response.status_code == 401
+            if token:
+                # Whether there is such a conversation is not told.
+                assert "with this id and token" in json.loads(response.body or b"")["error"]
+        assert served.kernel.conversations[caller.id].attachment == 0
+
+
+async def test_who_comes_back_takes_the_place_of_a_connection_that_seems_alive(
+    serve: Any, calling: Any, voice: Any
+) -> None:
+    pcm = voice(2, 6)
+    async with serve() as served, calling(served) as caller:
+        await caller.send(pcm[: 3 * FRAME])
+        await caller.hear(2)
+        query = f"codec=pcm&conversation={caller.id}"
+        async with calling(served, query, additional_headers=bearer(caller.resume_token)) as again:
+            code, reason = await caller.until_closed()
+            assert code == 1008
+            assert "another connection" in reason
+            await again.send(pcm[3 * FRAME :])
+            assert np.array_equal(await again.hear(3), pcm[2 * FRAME : 5 * FRAME])
+            assert served.kernel.conversations[caller.id].status == "live"
+
+
+async def test_who_does_not_come_back_in_time_is_parked_and_can_come_back_still(
+    serve: Any, calling: Any, voice: Any, until: Any, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    stack = Stack(
+        processor=MoshiConfig(model_path="tiny", conversations=1),
+        streaming_manager=OfflineConfig(),
+        state_store=SqliteStoreConfig(path=tmp_path / "conversations.db"),
+    )
+    pcm = voice(3, 20)
+    async with serve(stack, kernel_clock=clock, grace_s=30, send_buffer_frames=1_000) as served:
+        async with calling(served, "codec=pcm&seed=1") as whole:
+            await whole.send(pcm)
+            expected = await whole.hear(19)
+            await served.kernel.conversations[whole.id].close()
+        async with calling(served, "codec=pcm&seed=1") as caller:
+            await caller.send(pcm[: 8 * FRAME])
+            heard = await caller.hear(7)
+            caller.socket.transport.abort()
+        conversation = served.kernel.conversations[caller.id]
+        events = conversation.subscribe(Parked)
+        await until(lambda: conversation.detached_since_s is not None)
+        clock.advance(31)
+        parked = await anext(events)
+        assert parked.reason == "detached"
+        query = f"codec=pcm&conversation={caller.id}"
+        async with calling(served, query, additional_headers=bearer(caller.resume_token)) as again:
+            await again.send(pcm[8 * FRAME :])
+            heard = np.concatenate([heard, await again.hear(12)])
+    np.testing.assert_allclose(heard, expected, atol=1.001 / 32768)
+
+
+async def test_a_slot_of_one_who_said_goodbye_is_for_who_waits(serve: Any, calling: Any) -> None:
+    async with serve(Stack(processor=EchoConfig(conversations=1))) as served:
+        async with calling(served) as first:
+            pass
+        async with calling(served) as second:
+            there = served.kernel.conversations
+            assert there[second.id].status == "live"
+            assert first.id not in there or there[first.id].status == "parked"
+
+
+async def test_a_storm_of_disconnects_changes_nothing_that_is_heard_or_said(
+    serve: Any, calling: Any, voice: Any, until: Any
+) -> None:
+    """Three callers, each cut off at random, in one of three ways, against the same callers uninterrupted."""
+    frames = 18
+    stack = Stack(
+        processor=MoshiConfig(model_path="tiny", conversations=3),
+        streaming_manager=OfflineConfig(),
+    )
+
+    async def call(served: Any, seed: int, storm: random.Random | None) -> list[tuple[int, ...]]:
+        pcm = voice(seed, frames)
+        async with AsyncExitStack() as exits:
+            caller = await exits.enter_async_context(calling(served, f"codec=pcm&seed={seed}"))
+            conversation = served.kernel.conversations[caller.id]
+            output = conversation.subscribe(ExtractedText, AudioFrame, size=1_000)
+            query = f"codec=pcm&conversation={caller.id}"
+            holder, sent = caller, 0
+            while True:
+                stay = storm.randrange(1, 9) if storm else frames
+                await holder.send(pcm[sent * FRAME : (sent + stay) * FRAME])
+                sent = min(frames, sent + stay)
+                await until(lambda: conversation.frames == sent)  # noqa: B023
+                if sent == frames:
+                    break
+                await cut(holder, storm)
+                again = calling(served, query, additional_headers=bearer(caller.resume_token))
+                holder = await exits.enter_async_context(again)
+            await conversation.close()
+        items = [item async for item in output]
+        assert len([item for item in items if isinstance(item, AudioFrame)]) == frames
+        return [item.tokens for item in items if isinstance(item, ExtractedText)]
+
+    async def cut(caller: Any, storm: random.Random | None) -> None:
+        how = storm.randrange(3) if storm else 0
+        if how == 0:
+            await caller.socket.close()
+        elif how == 1:
+            caller.socket.transport.abort()
+        # Else it stays open, and is taken over by the next.
+
+    async with serve(stack, send_buffer_frames=1_000) as served:
+        expected = [await call(served, seed, None) for seed in range(3)]
+        stormy = await asyncio.gather(*(call(served, seed, random.Random(seed)) for seed in range(3)))
+    assert all(expected)
+    assert stormy == expected
+
+
+async def test_leaving_and_coming_back_are_recorded(serve: Any, calling: Any, until: Any) -> None:
+    async with serve() as served:
+        events = served.kernel.subscribe(Detached, Attached)
+        async with calling(served) as caller:
+            pass
+        assert isinstance(await anext(events), Detached)
+        async with calling(
+            served, f"codec=pcm&conversation={caller.id}", additional_headers=bearer(caller.resume_token)
+        ):
+            assert isinstance(await anext(events), Attached)
