@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import coda_moshi.checkpoint
 import torch
+from moshi.models import loaders
+
+import coda_moshi.checkpoint
+from coda_core.interfaces import Context
 from coda_moshi.checkpoint import find_checkpoint
 from coda_moshi.config import MoshiConfig
 from coda_moshi.injection_rule import InjectionRule
 from coda_moshi.vocabulary import read_vocabulary
-from moshi.models import loaders
-
-from coda_core.interfaces import Context
 
 FOLDER = Path(coda_moshi.checkpoint.__file__).with_name("demo")
 

@@ -115,7 +115,7 @@ def test_every_type_of_setting(kit: Kit) -> None:
         ("revision", "main", "'main' has not the expected form (a commit, 4 to 40 hexadecimal digits)."),
         ("cache", 3, "found 3 (an integer); expected a path (a string)."),
         ("cache", "", "found an empty string; expected a path."),
-        ("cache", "a\0b", "found \"a\\u0000b\" (a string); a path cannot hold a NUL character."),
+        ("cache", "a\0b", 'found "a\\u0000b" (a string); a path cannot hold a NUL character.'),
         ("device", "gpu", 'found "gpu" (a string); expected one of "auto", "cpu", "cuda". Did you mean "cpu"?'),
         ("device", "CUDA", 'found "CUDA" (a string); expected one of "auto", "cpu", "cuda". Did you mean "cuda"?'),
         ("device", 0, 'found 0 (an integer); expected one of "auto", "cpu", "cuda".'),
