@@ -27,6 +27,7 @@ __all__ = [
     "Gap",
     "Injection",
     "Interrupted",
+    "Listening",
     "MemoryPressure",
     "Opened",
     "Parked",
@@ -232,6 +233,15 @@ class StoreRecovered(Event):
     type: ClassVar[str] = "store_recovered"
     lost: int = 0
     """Events given up since the kernel started, because too many waited."""
+
+
+@attrs.frozen(kw_only=True)
+class Listening(Event):
+    """A transport takes callers now. Of no conversation; told to observers, not stored."""
+
+    type: ClassVar[str] = "listening"
+    url: str = ""
+    """Where."""
 
 
 @attrs.frozen(kw_only=True)

@@ -59,4 +59,4 @@ def command(
         )
         return Kernel(stack, registry=registry, progress=progress)
 
-    run_kernel(terminal, make, as_json=as_json)
+    run_kernel(terminal, make, as_json=as_json, invitation="Open {url} in a browser, press Start and talk.")

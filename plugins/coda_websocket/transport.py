@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from coda_core.events import Listening
 from coda_core.interfaces import Context
 from coda_websocket.application import open_application
 from coda_websocket.config import WebsocketConfig
@@ -35,6 +36,7 @@ class WebsocketTransport:
             serving(application, config) as (url, running),
         ):
             note(context.logger, "listening", url=url)
+            context.report(Listening(url=url))
             ready()
             try:
                 await running

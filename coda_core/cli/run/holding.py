@@ -17,9 +17,14 @@ from coda_core.kernel import Kernel
 __all__ = ["run_kernel"]
 
 
-def run_kernel(terminal: Terminal, make: Callable[[Progress], Kernel], *, as_json: bool) -> None:
-    """Run the kernel that `make` returns until its work is done or the user stops it; then say how it went."""
-    session = Session()
+def run_kernel(
+    terminal: Terminal, make: Callable[[Progress], Kernel], *, as_json: bool, invitation: str = "listening on {url}"
+) -> None:
+    """Run the kernel that `make` returns until its work is done or the user stops it; then say how it went.
+
+    `invitation` is what is said where callers are taken.
+    """
+    session = Session(lambda url: terminal.aside(invitation.format(url=url)))
     try:
         with ExitStack() as bars:
             progress = bars.enter_context(progress_on(terminal))

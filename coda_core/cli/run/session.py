@@ -13,7 +13,7 @@ import attrs
 
 from coda_core.config import ResolvedStack
 from coda_core.errors import ConversationError
-from coda_core.events import Event, Failed, Fault, Opened
+from coda_core.events import Event, Failed, Fault, Listening, Opened
 from coda_core.interfaces import Measures, Progress
 from coda_core.kernel import Kernel
 from coda_core.sound import DeviceMeasured, Direction
@@ -58,9 +58,11 @@ class Tally:
 class Session:
     """Runs a kernel and counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, listening: Callable[[str], None]) -> None:
+        """`listening` is told the address of every transport that takes callers."""
         self.tally: Tally | None = None
         """None until the kernel is running."""
+        self._listening = listening
 
     async def hold(self, kernel: Kernel, progress: Progress, beside: Beside) -> None:
         """Run `kernel` until its work is done, or until cancelled; `beside` is entered while it serves."""
@@ -74,7 +76,7 @@ class Session:
                     stack=kernel.stack.name, processor=kernel.processor.label, frame_s=kernel.info.frame_s
                 )
                 events: Subscription[Event] = kernel.subscribe()
-                counting = asyncio.create_task(_count(events, tally))
+                counting = asyncio.create_task(self._count(events, tally))
                 progress("running, Ctrl-C ends it", 0.0, 0.0)
                 try:
                     async with beside(kernel):
@@ -91,13 +93,14 @@ class Session:
                 await counting
                 tally.files = tuple(_written(kernel.stack, began))
 
-
-async def _count(events: Subscription[Event], tally: Tally) -> None:
-    try:
-        async for event in events:
-            tally.count(event)
-    except ConversationError:
-        return
+    async def _count(self, events: Subscription[Event], tally: Tally) -> None:
+        try:
+            async for event in events:
+                tally.count(event)
+                if isinstance(event, Listening):
+                    self._listening(event.url)
+        except ConversationError:
+            return
 
 
 def _written(stack: ResolvedStack, since_s: float) -> list[Path]:
