@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_checkpoint", "is_repository", "is_safetensors", "read_config", "refuse_other_trades"]
 
-_DEMO: Final = Path(__file__).with_name("demo")
-"""A trained checkpoint that comes with this package; contrib/coda-demo-model makes it."""
 _TRADES: Final = {
     "stt": "a speech-to-text model",
     "tts": "a text-to-speech model",
@@ -57,8 +55,6 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
     if config.model_path == "tiny":
         context.logger.warning("the tiny checkpoint is random: it makes noise and nonsense words, to try things out")
         return _in_folder(tiny_checkpoint(context.cache_dir))
-    if config.model_path == "demo":
-        return _in_folder(_DEMO)
     folder = context.base_dir / Path(config.model_path).expanduser()
     if folder.is_dir():
         return _in_folder(folder)
@@ -67,7 +63,7 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
     if not is_repository(config.model_path):
         raise ModelError(
             f"model_path names the folder {folder}, which does not exist. Give a folder that holds a checkpoint, a hub "
-            "repository (owner/name), 'demo' or 'tiny'."
+            "repository (owner/name), or 'tiny'."
         )
     context.progress(f"fetching {config.model_path}", 0, 1)
     found = _on_hub(config.model_path, config.revision)

@@ -1,0 +1,5 @@
+"""``python -m coda_demo_model``."""
+
+from coda_demo_model.cli import main
+
+main()

@@ -1,0 +1,131 @@
+"""Stage `decoder`: what turns codes into the model's voice, learnt with the codes as they are.
+
+Runs beside the language model. Nothing that decides on codes is touched: only the output projections of the
+quantiser, the upsampling, the decoder's transformer and the decoder itself learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+from moshi.models import MimiModel
+
+from coda_demo_model.blockwise import decode_latent
+from coda_demo_model.codes import Codes, EncodedSentence
+from coda_demo_model.spectra import spectral_distance, waveform_distance
+from coda_demo_model.training import Training, WeightAverage, learning_rate
+from coda_demo_model.voice import FRAME, say
+
+__all__ = ["decoder_parts", "train_decoder"]
+
+_ROWS: Final = 6
+_FRAMES: Final = 22
+_UNJUDGED: Final = 4
+"""Frames at the start of a crop, whose past is missing."""
+_CUT: Final = 0.15
+"""How often a sentence is broken off, as it is when a caller interrupts."""
+
+
+def decoder_parts(codec: MimiModel) -> torch.nn.ModuleDict:
+    """Return the modules that this stage trains."""
+    quantiser = codec.quantizer
+    return torch.nn.ModuleDict(
+        {
+            "first": quantiser.rvq_first.output_proj,
+            "rest": quantiser.rvq_rest.output_proj,
+            "upsample": codec.upsample,
+            "transformer": codec.decoder_transformer,
+            "decoder": codec.decoder,
+        }
+    )
+
+
+def train_decoder(
+    codec: MimiModel, codes: Codes, folder: Path, *, minutes: float, seed: int, max_steps: int | None = None
+) -> dict[str, torch.Tensor]:
+    """Train what follows the codes, or go on with it; return the averaged weights by their names in the codec."""
+    torch.manual_seed(seed)
+    sentences = (*codes.replies.values(), *codes.drawn)
+    parts = decoder_parts(codec)
+    parts.train()
+    average = WeightAverage(parts, 0.995)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=1e-3, betas=(0.8, 0.99), weight_decay=1e-3, fused=True)
+    kept: dict[str, Any] = {"parts": parts, "average": average, "optimizer": optimizer}
+    training = Training(folder, 60 * minutes, kept, max_steps)
+    for step in training.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, training.fraction, peak=2e-3)
+        batch = _draw(sentences, codes.silence, np.random.default_rng((seed, 5, step)))
+        made = _decode(codec, batch.codes)[:, _UNJUDGED * FRAME :]
+        wanted = batch.audio[:, _UNJUDGED * FRAME :]
+        spectral, waveform = spectral_distance(made, wanted), waveform_distance(made, wanted)
+        optimizer.zero_grad()
+        (spectral + waveform).backward()
+        torch.nn.utils.clip_grad_norm_(parts.parameters(), 2.0)
+        optimizer.step()
+        average.update()
+        training.record(spectral=float(spectral.detach()), waveform=float(waveform.detach()))
+    return averaged_codec(codec, average)
+
+
+def averaged_codec(codec: MimiModel, average: WeightAverage) -> dict[str, torch.Tensor]:
+    """Return the codec's state with averaged weights where the decoder stage learns."""
+    mean = average.state_dict()["mean"]
+    names = {id(value): name for name, value in decoder_parts(codec).named_parameters()}
+    state = codec.state_dict()
+    for name, value in codec.named_parameters():
+        if id(value) in names:
+            state[name] = mean[names[id(value)]]
+    return state
+
+
+@attrs.frozen(eq=False)
+class _Batch:
+    codes: torch.Tensor
+    """[B, codebooks, frames]."""
+    audio: torch.Tensor
+    """[B, frames * 1920]."""
+
+
+def _draw(sentences: Sequence[EncodedSentence], silence: npt.NDArray[np.int16], bits: np.random.Generator) -> _Batch:
+    rows = [_crop(sentences[int(bits.integers(len(sentences)))], silence, bits) for _ in range(_ROWS)]
+    return _Batch(
+        torch.from_numpy(np.stack([codes for codes, _ in rows]).astype(np.int64)),
+        torch.from_numpy(np.stack([audio for _, audio in rows])),
+    )
+
+
+def _crop(
+    sentence: EncodedSentence, silence: npt.NDArray[np.int16], bits: np.random.Generator
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+    """Return some frames of a sentence with silence around it, sometimes broken off."""
+    around = _FRAMES
+    audio = say(sentence.text).audio
+    spoken, codes = sentence.frames, sentence.codes
+    if bits.random() < _CUT:
+        spoken = int(bits.integers(2, sentence.frames))
+        codes = codes[:, :spoken]
+    quiet = np.repeat(silence[:, None], around, axis=1)
+    all_codes = np.concatenate([quiet, codes, quiet], axis=1)
+    all_audio = np.zeros(all_codes.shape[1] * FRAME, np.float32)
+    all_audio[around * FRAME : (around + spoken) * FRAME] = audio[: spoken * FRAME]
+    begin = int(bits.integers(_UNJUDGED, around + spoken - _UNJUDGED))
+    return all_codes[:, begin : begin + _FRAMES], all_audio[begin * FRAME : (begin + _FRAMES) * FRAME]
+
+
+def _decode(codec: MimiModel, codes: torch.Tensor) -> torch.Tensor:
+    """Return audio [B, n] of codes [B, codebooks, frames], as ``codec.decode`` does."""
+    with torch.no_grad():
+        first, rest = (
+            part.vq.decode(chosen.transpose(0, 1))
+            for part, chosen in ((codec.quantizer.rvq_first, codes[:, :1]), (codec.quantizer.rvq_rest, codes[:, 1:]))
+        )
+    latent = codec.quantizer.rvq_first.output_proj(first) + codec.quantizer.rvq_rest.output_proj(rest)
+    (hidden,) = codec.decoder_transformer(codec._to_encoder_framerate(latent))
+    return decode_latent(codec, hidden)[:, 0]
