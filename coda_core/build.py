@@ -26,7 +26,7 @@ from coda_core.plugins import require
 from coda_core.plugins.registry import kind_words
 from coda_core.wording import one_line
 
-__all__ = ["STATE_LABEL", "Components", "OpenProcessor", "build"]
+__all__ = ["STATE_LABEL", "Components", "OpenProcessor", "build", "explained"]
 
 _logger = logging.getLogger("coda.build")
 
@@ -71,7 +71,7 @@ class OpenProcessor:
 
     def _enter(self, chosen: Chosen, exits: ExitStack) -> Processor:
         require(chosen.registered)
-        with _explained(chosen):
+        with explained(chosen, "failed to start"):
             manager: Any = chosen.registered.component.factory(chosen.config, _named(self._context, chosen))
             processor: Processor = exits.enter_context(manager)
             return processor
@@ -101,7 +101,7 @@ async def build(stack: ResolvedStack, context: Context, exits: AsyncExitStack) -
             require(chosen.registered)
 
     async def enter(chosen: Chosen, within: Context = context) -> Any:
-        with _explained(chosen):
+        with explained(chosen, "failed to start"):
             manager = chosen.registered.component.factory(chosen.config, _named(within, chosen))
             if isinstance(manager, AbstractAsyncContextManager):
                 return await exits.enter_async_context(manager)
@@ -130,14 +130,17 @@ def _named(context: Context, chosen: Chosen) -> Context:
 
 
 @contextmanager
-def _explained(chosen: Chosen) -> Iterator[None]:
-    """Turn what a component's factory raises unexpectedly into an error that names the component and its plugin."""
+def explained(chosen: Chosen, what: str) -> Iterator[None]:
+    """Turn what a component raises unexpectedly into a `PluginError` that names the component and its plugin.
+
+    `what` says what became of it, as in "failed to start". A `CodaError` goes through as it is.
+    """
     try:
         yield
     except CodaError:
         raise
     except Exception as error:
         registered = chosen.registered
-        message = f'the {kind_words(registered.kind)} "{chosen.label}" of plugin {registered.plugin} failed to start'
+        message = f'the {kind_words(registered.kind)} "{chosen.label}" of plugin {registered.plugin} {what}'
         _logger.info("%s", message, exc_info=error)
         raise PluginError(f"{message}: {one_line(error)}. Its author will want to see what --verbose logs.") from error

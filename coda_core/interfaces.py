@@ -561,7 +561,7 @@ class LaneMeasures:
     dropped_frames: int
     """Input frames lost to a full queue."""
     late_frames: int
-    """Frames handed over later than one frame after their arrival."""
+    """Frames handed over later than one frame after their arrival; 0 where frames are not due in real time."""
     filled_frames: int
     """Frames of silence that stood in for missing input."""
     nan_samples: int

@@ -132,6 +132,11 @@ class Kernel:
         return self._parts.streaming_manager.info
 
     @property
+    def realtime(self) -> bool:
+        """Whether frames are due in real time; if not, they go as fast as the model does."""
+        return self._parts.streaming_manager.realtime
+
+    @property
     def processor(self) -> Chosen:
         """Which processor is running: the stack's own, or its fallback."""
         return self._parts.open_processor.used
@@ -228,7 +233,7 @@ class Kernel:
             source=self._parts.audio_source,
             transports=self._parts.transports,
             clock=self._clock,
-            realtime=self._parts.streaming_manager.realtime,
+            realtime=self.realtime,
         )
 
     async def until_lost(self) -> NoReturn:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from coda_core.build import explained
 from coda_core.clock import Clock
+from coda_core.config import Chosen
 from coda_core.errors import CodaError, ConversationParked
 from coda_core.events import Unparked
 from coda_core.interfaces import AudioSource, Transport
@@ -31,15 +33,16 @@ async def serve(
 ) -> None:
     """Run until the source has no more and every transport has finished, or until cancelled.
 
-    The first failure stops the others and is raised as it is, not in a group.
+    The first failure stops the others and is raised, not in a group: a `CodaError` as it is, of anything else that a
+    transport or the source raises a `PluginError` that names it.
     """
     attached = [asyncio.Event() for _ in transports]
     try:
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(kernel.until_lost())
             running = [
-                tasks.create_task(_carry(kernel, transport, ready))
-                for transport, ready in zip(transports, attached, strict=True)
+                tasks.create_task(_carry(kernel, transport, chosen, ready))
+                for transport, chosen, ready in zip(transports, kernel.stack.transports, attached, strict=True)
             ]
             feeding = None
             if source is not None:
@@ -55,14 +58,35 @@ async def serve(
                 raise
             watch.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        error = _first(group)
+        raise error from error.__cause__
 
 
-async def _carry(kernel: Kernel, transport: Transport, ready: asyncio.Event) -> None:
+async def _carry(kernel: Kernel, transport: Transport, chosen: Chosen, ready: asyncio.Event) -> None:
     try:
-        await transport.run(kernel, ready.set)
+        with explained(chosen, "failed"), _in_no_group():
+            await transport.run(kernel, ready.set)
     finally:
         ready.set()
+
+
+async def _blocks(kernel: Kernel, source: AudioSource) -> AsyncGenerator[Block, None]:
+    chosen = kernel.stack.audio_source
+    assert chosen is not None
+    with explained(chosen, "failed"), _in_no_group():
+        async with aclosing(source.blocks()) as blocks:
+            async for block in blocks:
+                yield block
+
+
+@contextmanager
+def _in_no_group() -> Iterator[None]:
+    """Of what a component's own task group raises, raise what a person should be told of."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error = _first(group)
+        raise error from error.__cause__
 
 
 async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.Event], pace: Clock | None) -> None:
@@ -73,7 +97,7 @@ async def _feed(kernel: Kernel, source: AudioSource, attached: Sequence[asyncio.
         late = [number for number, ready in enumerate(attached) if not ready.is_set()]
         _logger.warning("the source waits for transport %s, which has not called ready() yet", late)
     await everybody
-    async with aclosing(source.blocks()) as blocks:
+    async with aclosing(_blocks(kernel, source)) as blocks:
         due = pace.now() if pace is not None else 0.0
         async for block in blocks:
             if pace is not None:

@@ -1,6 +1,6 @@
 """The processor `moshi`: many conversations on one model, each as if it were alone.
 
-The batch has a fixed number of slots, one conversation each (see `slot_batch`). Invariants:
+The batch has a number of slots that only `resize` changes, one conversation each (see `slot_batch`). Invariants:
 
 - What comes out of a slot depends on what went into it since `open`, and on nothing else.
 - A slot that is free holds a fresh state: it is wiped when its conversation closes or fails, not when the next opens.
@@ -205,9 +205,8 @@ class MoshiProcessor:
     def resize(self, slots: int) -> None:
         """Serve so many conversations from now on, each as if the processor had been made with so many.
 
-        All slots have to be free. The weights stay where they are; everything else is made anew, and prompts are taken
-        in again. What was there before is given back first, so where this raises, as `OutOfMemory`, nothing can be
-        served any more.
+        All slots have to be free. Everything but the weights is made anew, and prompts are taken in again. What was
+        there before is given back first: where this raises, as `OutOfMemory`, nothing can be served any more.
         """
         if self._taken.any():
             raise ValueError(f"slots {np.flatnonzero(self._taken).tolist()} hold conversations; close them first")

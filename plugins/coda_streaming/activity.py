@@ -8,7 +8,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SILENCE_DBFS", "SpeechActivity", "levels_dbfs"]
+from coda_core.records import record
+
+__all__ = ["SILENCE_DBFS", "Side", "SpeechActivity", "levels_dbfs"]
 
 SILENCE_DBFS: Final = -120.0
 _FLOOR_POWER: Final = 10 ** (SILENCE_DBFS / 10)
@@ -18,9 +20,21 @@ _RISE_DB: Final = 0.1
 
 def levels_dbfs(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the RMS level of each row of ``[n, samples]``: 0 for a full-scale square wave, -120 for silence."""
-    power = np.einsum("ij,ij->i", pcm, pcm) / pcm.shape[1]
-    levels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, _FLOOR_POWER))
-    return np.maximum(levels.astype(np.float32), np.float32(SILENCE_DBFS))
+    energy = np.matmul(pcm[:, None, :], pcm[:, :, None])[:, 0, 0]
+    levels: NDArray[np.float32] = 10 * np.log10(np.maximum(energy / pcm.shape[1], _FLOOR_POWER))
+    return np.maximum(levels, np.float32(SILENCE_DBFS))
+
+
+@record(eq=False)
+class Side:
+    """One side of all conversations in a step."""
+
+    pcm: NDArray[np.float32]
+    """``[n, samples]``"""
+    dbfs: NDArray[np.float32]
+    """``[n]``"""
+    speaking: NDArray[np.bool_]
+    """``[n]``"""
 
 
 @attrs.define(eq=False)
@@ -59,6 +73,11 @@ class SpeechActivity:
     def restore(self, slot: int, state: tuple[bool, int, float]) -> None:
         """Go on in a slot where `export` left off."""
         self._speaking[slot], self._quiet[slot], self._background[slot] = state
+
+    def hear(self, slots: NDArray[np.int64], pcm: NDArray[np.float32]) -> Side:
+        """Take one frame ``[n, samples]`` of `slots` ``[n]``."""
+        levels = levels_dbfs(pcm)
+        return Side(pcm, levels, self.update(slots, levels))
 
     def update(self, slots: NDArray[np.int64], level: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Take one frame's levels ``[n]`` of `slots` ``[n]``; return whether each is speech ``[n]``."""

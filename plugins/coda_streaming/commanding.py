@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coda_core.commands import Command, Notice, Say
-from coda_core.errors import ProcessorLost
+from coda_core.errors import CodaError, ProcessorLost
 from coda_core.events import Event, Fault, Injection
 from coda_core.interfaces import Processor
 from coda_streaming.lane import StreamLane
@@ -20,21 +20,31 @@ _logger = logging.getLogger("coda.streaming")
 def pass_on(processor: Processor, lane: StreamLane, commands: Sequence[Command]) -> list[Event]:
     """Give commands to the processor; return what is to be told of those that it does not take."""
     events: list[Event] = []
-    commanded: Any = processor
     for command in commands:
         if isinstance(command, Say):
             lane.said[command.id] = command.text
-        try:
-            commanded.command(lane.slot, command)
-        except ProcessorLost:
-            raise
-        except Exception as error:
-            _logger.exception("conversation %s: the processor does not take %r", lane.conversation, command)
+        error = _refusal(processor, lane, command)
+        if error is not None:
             message = f"the processor could not do what was asked: {error}"
             events.append(Fault(conversation=lane.conversation, frame=lane.frame, message=message))
             if isinstance(command, Say):
                 events += cancelled(lane, [command.id])
     return events
+
+
+def _refusal(processor: Any, lane: StreamLane, command: Command) -> Exception | None:
+    """Give a command to the processor; return what it raises, once that is logged."""
+    try:
+        processor.command(lane.slot, command)
+    except ProcessorLost:
+        raise
+    except CodaError as error:
+        _logger.warning("conversation %s: the processor does not take %r: %s", lane.conversation, command, error)
+        return error
+    except Exception as error:
+        _logger.exception("conversation %s: the processor does not take %r", lane.conversation, command)
+        return error
+    return None
 
 
 def noticed(lanes: Mapping[int, StreamLane], notices: Sequence[Notice]) -> list[Event]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, TypeGuard
+from collections.abc import Iterable
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import soxr
@@ -14,6 +14,7 @@ from coda_core.audio import AudioFormat, Block, to_float32
 
 __all__ = ["Framer"]
 
+_FLOAT32: Final = np.dtype(np.float32)
 _NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -36,18 +37,20 @@ class Framer:
         self._rest = _NOTHING
         self.nan_samples = 0
 
-    def push(self, block: Block) -> Iterator[NDArray[np.float32]]:
-        """Yield the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
-        if block.format == self._format and self._resampler is None and self._is_one_frame(block.pcm):
-            return iter((block.pcm.copy(),))
+    def push(self, block: Block) -> Iterable[NDArray[np.float32]]:
+        """Return the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
+        pcm, format = block.pcm, block.format
+        same = format is self._format or format == self._format
+        if same and self._resampler is None and self._is_one_frame(pcm):
+            return (pcm.copy(),)
         samples = self._mono(block)
-        late = self._change_to(block.format) if block.format != self._format else _NOTHING
+        late = _NOTHING if same else self._change_to(format)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         return self._cut(np.concatenate((self._rest, late, samples)))
 
-    def flush(self) -> Iterator[NDArray[np.float32]]:
-        """Yield what is left, the last frame padded with silence; then start as if new."""
+    def flush(self) -> Iterable[NDArray[np.float32]]:
+        """Return what is left, the last frame padded with silence; then start as if new."""
         samples = np.concatenate((self._rest, self._change_to(None)))
         missing = -len(samples) % self._frame
         return self._cut(np.pad(samples, (0, missing)))
@@ -66,10 +69,10 @@ class Framer:
         """Return whether `pcm` is just what a frame is: what peers send most, and worth no further look."""
         return (
             isinstance(pcm, np.ndarray)
-            and pcm.dtype == np.float32
             and pcm.shape == (self._frame,)
+            and pcm.dtype == _FLOAT32
             and not len(self._rest)
-            and math.isfinite(np.dot(pcm, pcm))
+            and math.isfinite(pcm.dot(pcm))
         )
 
     def _mono(self, block: Block) -> NDArray[np.float32]:
@@ -92,7 +95,7 @@ class Framer:
         self._format = format
         return late
 
-    def _cut(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    def _cut(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
         whole = len(samples) - len(samples) % self._frame
         self._rest = samples[whole:].copy() if whole < len(samples) else _NOTHING
-        return iter(samples[:whole].reshape(-1, self._frame))
+        return samples[:whole].reshape(-1, self._frame)

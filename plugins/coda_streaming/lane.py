@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from coda_core.audio import AudioFormat, Block
 from coda_core.commands import Command
 from coda_core.errors import ConversationBroken, ConversationClosed, ConversationParked
 from coda_core.interfaces import LaneMeasures, ParkedState, SlotOptions
+from coda_core.records import record
 from coda_streaming.framer import Framer
 from coda_streaming.lane_state import LaneState
 
@@ -26,7 +26,7 @@ __all__ = ["Queued", "StreamLane"]
 State = Literal["live", "closed", "broken", "parked"]
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class Queued:
     """A frame that waits for the model."""
 
@@ -74,18 +74,17 @@ class StreamLane:
         self.moved = asyncio.Event()
         """Set whenever `unanswered` fell or the lane ended."""
         self._manager = manager
+        self._policy = manager.policy
         self._framer = Framer(manager.info.sample_rate_hz, manager.info.frame_samples)
         self._parking = False
         self._pushing = 0
 
     async def push(self, block: Block) -> None:
-        self.require_live()
-        self._require_still_here()
+        self._require_open()
         await self._enqueue(self._framer.push(block))
 
     async def drain(self) -> None:
-        self.require_live()
-        self._require_still_here()
+        self._require_open()
         await self._enqueue(self._framer.flush())
         while self.unanswered:
             await self._wait()
@@ -109,8 +108,7 @@ class StreamLane:
             worker.condition.notify()
 
     def command(self, command: Command) -> int:
-        self.require_live()
-        self._require_still_here()
+        self._require_open()
         with self._manager.worker.condition:
             self.commands.append(command)
             return self.frame
@@ -171,43 +169,43 @@ class StreamLane:
             self.queue.extend(Queued(pcm, now) for pcm in queue)
             self.unanswered += len(queue)
 
-    async def _enqueue(self, frames: Iterator[NDArray[np.float32]]) -> None:
+    async def _enqueue(self, frames: Iterable[NDArray[np.float32]]) -> None:
+        limit, overflow = self._policy.buffer_frames, self._policy.overflow
         self._pushing += 1
         try:
-            await self._queue_all(frames)
+            for frame in frames:
+                # On its way out of the slot it takes the rest of the block: half of one could not be sent again.
+                while overflow is None and len(self.queue) >= limit and not self._parking:
+                    await self._wait()
+                if not self._put(frame) and overflow == "disconnect":
+                    message = f"more than {limit} frames of input waited for the model"
+                    await self._manager.break_lane(self, message)
+                    raise ConversationBroken(message)
         finally:
             self._pushing -= 1
             self.moved.set()
 
-    async def _queue_all(self, frames: Iterator[NDArray[np.float32]]) -> None:
-        policy = self._manager.policy
+    def _put(self, frame: NDArray[np.float32]) -> bool:
+        """Queue a frame, after making room by policy; return whether it was taken."""
+        queued = Queued(frame, self._manager.clock.now())
         condition = self._manager.worker.condition
-        for frame in frames:
-            # On its way out of the slot it takes the rest of the block: half of one could not be sent again.
-            while policy.overflow is None and not self._parking and len(self.queue) >= policy.buffer_frames:
-                await self._wait()
-            with condition:
-                fits = self._make_room(policy.buffer_frames, policy.overflow)
-                if fits:
-                    self.queue.append(Queued(frame, self._manager.clock.now()))
-                    self.unanswered += 1
-                    if len(self.queue) == 1 and self._manager.wants_to_know():
-                        condition.notify()
-            if not fits and policy.overflow == "disconnect":
-                message = f"more than {policy.buffer_frames} frames of input waited for the model"
-                await self._manager.break_lane(self, message)
-                raise ConversationBroken(message)
+        with condition:
+            if len(self.queue) >= self._policy.buffer_frames and not self._parking and not self._make_room():
+                return False
+            self.queue.append(queued)
+            self.unanswered += 1
+            if len(self.queue) == 1 and self._manager.wants_to_know():
+                condition.notify()
+        return True
 
-    def _make_room(self, limit: int, overflow: str | None) -> bool:
-        """Return whether a frame may be added; with the condition held."""
-        if len(self.queue) < limit or self._parking:
-            return True
-        if overflow == "disconnect":
+    def _make_room(self) -> bool:
+        """Lose a frame where the queue is full; return whether another may be added. With the condition held."""
+        if self._policy.overflow == "disconnect":
             return False
         self.dropped += 1
         self._manager.dropped += 1
         self.gap += 1
-        if overflow == "drop-oldest":
+        if self._policy.overflow == "drop-oldest":
             self.queue.popleft()
             self.unanswered -= 1
             return True
@@ -221,14 +219,17 @@ class StreamLane:
 
     def require_live(self) -> None:
         """Raise where the lane has ended."""
+        if self.state == "live":
+            return
         if self.state == "broken":
             raise ConversationBroken(self.fault)
         if self.state == "closed":
             raise ConversationClosed(f"conversation {self.conversation} is closed")
-        if self.state == "parked":
-            raise ConversationParked(f"conversation {self.conversation} is parked; resume it first")
+        raise ConversationParked(f"conversation {self.conversation} is parked; resume it first")
 
-    def _require_still_here(self) -> None:
+    def _require_open(self) -> None:
+        """Raise where the lane takes no input: it has ended, or is on its way out of its slot."""
+        self.require_live()
         if self._parking:
             raise ConversationParked(f"conversation {self.conversation} is being parked; resume it first")
 

@@ -244,7 +244,7 @@ class Streaming:
         self._capacity = await self._measure_capacity(processor) if self.realtime else processor.info.slots
         self.info = info = processor.info
         self._guard = MemoryGuard(processor, self.worker, self.clock, self._wiring.report)
-        self._meter = Meter(info.slots, info.frame_s)
+        self._meter = Meter(info.slots, info.frame_s, realtime=self.realtime)
         self._free = set(range(self._capacity))
         for label, follower in self._wiring.followers.items():
             self._followers[label] = FollowerThread(

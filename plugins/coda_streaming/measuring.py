@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
 from coda_core.interfaces import Distribution
+from coda_core.records import record
 from coda_streaming.histogram import Histogram, HistogramBank
 from coda_streaming.pipeline import StepDone
 
@@ -24,7 +25,7 @@ _ENOUGH_STEPS: Final = 20
 _TOGETHER: Final = 64
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class _Timing:
     """When things happened in one step: without its audio, which would keep memory."""
 
@@ -39,11 +40,13 @@ class _Timing:
 class Meter:
     """Histograms of every stage, for all conversations and for each slot.
 
-    The times of steps are kept and counted some dozens at a time: on the way of a frame that costs one append.
+    The times of steps are kept and counted some dozens at a time: on the way of a frame that costs one append. Without
+    `realtime` nothing is due at a time, and so no frame is late.
     """
 
-    def __init__(self, slots: int, frame_s: float) -> None:
+    def __init__(self, slots: int, frame_s: float, *, realtime: bool = True) -> None:
         self._frame_s = frame_s
+        self._late_after_s = frame_s if realtime else math.inf
         self._stages: dict[str, Histogram] = {}
         self._queue = Histogram()
         self._end_to_end = Histogram()
@@ -126,23 +129,26 @@ class Meter:
 
     def _count(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        frames = [len(step.slots) for step in waiting]
+        slots = np.array([slot for step in waiting for slot in step.slots], np.int64)
+        arrival = np.concatenate([step.arrival_s for step in waiting])
+        start = np.array([step.start_s for step in waiting])
+        took = np.array([step.took_s for step in waiting])
+        handed_over = np.array([step.handed_over_s for step in waiting])
+        end_to_end = np.repeat(handed_over, frames) - arrival
+        late = end_to_end > self._late_after_s
+        self._busy_s += float(took.sum())
+        self._frames += len(slots)
+        self._late += int(late.sum())
+        np.add.at(self._late_of, slots, late)
+        self._queue.add_all(np.repeat(start, frames) - arrival)
+        self._end_to_end.add_all(end_to_end)
+        self._lanes.add(slots, end_to_end)
+        stages: defaultdict[str, list[float]] = defaultdict(list)
         for step in waiting:
-            end_to_end = step.handed_over_s - step.arrival_s
-            late = end_to_end > self._frame_s
-            self._busy_s += step.took_s
-            self._frames += len(step.slots)
-            self._late += int(late.sum())
-            self._late_of[step.slots] += late
-            self._queue.add_all(step.start_s - step.arrival_s)
-            self._end_to_end.add_all(end_to_end)
-            self._lanes.add(np.array(step.slots), end_to_end)
-            self._stage("step").add(step.took_s)
-            self._stage("hand_over").add(step.handed_over_s - step.start_s - step.took_s)
             for name, seconds in step.stage_s.items():
-                self._stage(name).add(seconds)
-
-    def _stage(self, name: str) -> Histogram:
-        histogram = self._stages.get(name)
-        if histogram is None:
-            histogram = self._stages[name] = Histogram()
-        return histogram
+                stages[name].append(seconds)
+        for name, times in {"step": took, "hand_over": handed_over - start - took, **stages}.items():
+            self._stages.setdefault(name, Histogram()).add_all(np.asarray(times))

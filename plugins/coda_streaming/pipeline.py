@@ -11,24 +11,25 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from coda_core.audio import AudioFrame
 from coda_core.clock import Clock
 from coda_core.commands import Command
-from coda_core.errors import CodaError, ModelError, ProcessorLost
+from coda_core.errors import CodaError, ProcessorLost
 from coda_core.events import Event, Fault, Gap
-from coda_core.interfaces import ParkedState, Processor, StepInput, StepOutput, StepRecord
-from coda_streaming.activity import SpeechActivity, levels_dbfs
+from coda_core.interfaces import ParkedState, Processor, StepInput, StepOutput
+from coda_core.records import record
+from coda_streaming.activity import Side, SpeechActivity
 from coda_streaming.commanding import cancelled, noticed, pass_on
 from coda_streaming.following import FollowerThread
 from coda_streaming.lane import Queued, StreamLane
 from coda_streaming.lane_state import LaneState
 from coda_streaming.parking import SlotState
 from coda_streaming.policy import Policy
-from coda_streaming.prompting import narrow, next_prompt_step, widen
+from coda_streaming.prompting import Prompting, step_with
+from coda_streaming.recording import check, frames_and_records
 from coda_streaming.worker import Worker
 
 __all__ = ["Pipeline", "StepDone"]
@@ -41,7 +42,7 @@ _OVERDUE_FRAMES = 1.5
 """Frames after the last one at which input counts as missing, where silence stands in for it."""
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class StepDone:
     """What one step hands over to the event loop."""
 
@@ -87,10 +88,7 @@ class Pipeline:
         self._caller = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
         self._moshi = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
         self._spoke_s = np.zeros(slots, np.float64)
-        self._prompting: set[StreamLane] = set()
-        self._last_step_s = 0.0
-        self._step_s = 0.0
-        """What a step took lately: the longest, of which old ones are forgotten step by step."""
+        self._prompting = Prompting(self._info.frame_s, realtime=policy.realtime)
 
     def spoke_s(self, lane: StreamLane) -> float:
         """Return when a side of the lane's conversation last spoke; its opening counts too. Any thread."""
@@ -152,7 +150,9 @@ class Pipeline:
                     ready += 1
                 else:
                     waiting += 1
-        return ready <= 1 or not waiting
+                if waiting and ready > 1:
+                    return False
+        return True
 
     # Called by the worker
 
@@ -164,39 +164,36 @@ class Pipeline:
         for lane in self.lanes.values():
             if lane.paused or lane.prompt_left:
                 continue
-            ready = self._ready_at(lane)
+            ready = lane.queue[0].arrival_s if lane.queue else self._overdue_at(lane)
             if ready is None:
                 everybody = False
             elif oldest is None or ready < oldest:
                 oldest = ready
         if oldest is None and self._prompting:
-            return self._prompts_due()
+            others = (lane for lane in self.lanes.values() if not lane.paused and not lane.prompt_left)
+            return self._prompting.due(others, self._clock.now())
         if oldest is None or everybody:
             return oldest
         return oldest + self._policy.gather_s
 
     def step(self) -> None:
         lanes, queued, gaps, commanded = self._take()
-        riders = [lane for lane in self._prompting if not lane.paused] if self._prompting else []
+        riders = self._prompting.riders()
         if not lanes and not riders:
             return
         events: list[Event] = list(gaps)
         for lane, commands in commanded:
             events += pass_on(self.processor, lane, commands)
         slots = np.array([lane.slot for lane in lanes], np.int64)
-        heard = np.concatenate([each.pcm for each in queued] or [_NOTHING]).reshape(
-            len(queued), self._info.frame_samples
-        )
-        heard.flags.writeable = False
-        heard_dbfs = levels_dbfs(heard)
-        caller = self._caller.update(slots, heard_dbfs)
+        arrival_s = np.array([each.arrival_s for each in queued], np.float64)
+        heard = self._caller.hear(slots, self._joined([each.pcm for each in queued]))
         start = self._clock.now()
         faults: list[tuple[StreamLane, str]] = []
         frames: list[AudioFrame] = []
         stage_s: Mapping[str, float] = {}
         try:
-            batch = StepInput(slots, heard, caller)
-            output, failed_riders = self._step_with(batch, riders) if riders else (self._step(batch), ())
+            batch = StepInput(slots, heard.pcm, heard.speaking)
+            output, failed_riders = step_with(self._step, batch, riders) if riders else (self._step(batch), ())
         except ProcessorLost as error:
             self.fail(error)
             return
@@ -208,69 +205,40 @@ class Pipeline:
         else:
             done = self._clock.now()
             stage_s = output.stage_s
-            arrivals = [each.arrival_s for each in queued]
-            frames = self._finish(lanes, arrivals, heard, heard_dbfs, caller, output, done)
+            frames = self._finish(lanes, slots, arrival_s, heard, output, done)
             torn = [lane for lane, failed in zip(lanes, output.failed.tolist(), strict=True) if failed]
             faults = [(lane, "the model's state was no longer finite") for lane in (*torn, *failed_riders)]
             if output.notices:
                 events += noticed(self.lanes, output.notices)
-        self._last_step_s = done
-        self._step_s = max(done - start, 0.9 * self._step_s)
-        prompted = self._advance_prompts(riders, faults) if riders else ()
+        self._prompting.stepped(start, done)
+        prompted: Sequence[StreamLane] = ()
+        if riders:
+            with self._worker.condition:
+                prompted = self._prompting.advance(riders, {lane for lane, _ in faults})
         broken = self._contain(faults, events)
         if lanes or events or broken or prompted:
-            arrival_s = np.array([each.arrival_s for each in queued])
             self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted))
 
     def fail(self, error: BaseException) -> None:
         self._dead = True
         self._lost(error)
 
-    def _ready_at(self, lane: StreamLane) -> float | None:
-        """Return when the lane's next frame came in or, where silence stands in for it, should have."""
-        if lane.queue:
-            return lane.queue[0].arrival_s
+    def _overdue_at(self, lane: StreamLane) -> float | None:
+        """Return when a frame of a lane without one should have come, where silence stands in for it."""
         if self._policy.fill_missing and lane.last_arrival_s is not None:
             return lane.last_arrival_s + _OVERDUE_FRAMES * self._info.frame_s
         return None
 
-    def _prompts_due(self) -> float:
-        """Return when a step for prompts alone may start; with the condition held, nobody else being ready."""
-        return next_prompt_step(
-            (lane for lane in self.lanes.values() if not lane.paused and not lane.prompt_left),
-            now=self._clock.now(),
-            last_step=self._last_step_s,
-            step_s=self._step_s,
-            frame_s=self._info.frame_s,
-            realtime=self._policy.realtime,
-        )
+    def _joined(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return frames as one array ``[n, frame_samples]``, read-only as followers and readers share it."""
+        joined = np.concatenate(frames or [_NOTHING]).reshape(len(frames), self._info.frame_samples)
+        joined.flags.writeable = False
+        return joined
 
     def _step(self, batch: StepInput) -> StepOutput:
         output = self.processor.step(batch)
-        _check(output, batch.pcm.shape)
+        check(output, batch.pcm.shape)
         return output
-
-    def _step_with(self, batch: StepInput, riders: Sequence[StreamLane]) -> tuple[StepOutput, list[StreamLane]]:
-        """Step, with prompts riding along; return the output of the others, and the riders that failed."""
-        widened, own, added = widen(batch, [lane.slot for lane in riders])
-        output = self._step(widened)
-        failed = [lane for lane, row in zip(riders, added.tolist(), strict=True) if output.failed[row]]
-        return narrow(output, own), failed
-
-    def _advance_prompts(
-        self, riders: Sequence[StreamLane], faults: Sequence[tuple[StreamLane, str]]
-    ) -> list[StreamLane]:
-        """Count a step of each prompt; return the lanes that are done with theirs."""
-        torn = {lane for lane, _ in faults}
-        done: list[StreamLane] = []
-        with self._worker.condition:
-            for lane in riders:
-                if lane not in torn:
-                    lane.prompt_left -= 1
-                    if not lane.prompt_left:
-                        self._prompting.discard(lane)
-                        done.append(lane)
-        return done
 
     def _take(self) -> tuple[list[StreamLane], list[Queued], list[Gap], list[tuple[StreamLane, list[Command]]]]:
         lanes: list[StreamLane] = []
@@ -281,13 +249,15 @@ class Pipeline:
             now = self._clock.now()
             for slot in sorted(self.lanes):
                 lane = self.lanes[slot]
-                ready = None if lane.paused or lane.prompt_left else self._ready_at(lane)
-                if ready is None or ready > now:
+                if lane.paused or lane.prompt_left:
                     continue
                 if lane.queue:
                     frame = lane.queue.popleft()
                     lane.last_arrival_s = frame.arrival_s
                 else:
+                    ready = self._overdue_at(lane)
+                    if ready is None or ready > now:
+                        continue
                     frame = Queued(np.zeros(self._info.frame_samples, np.float32), ready)
                     lane.last_arrival_s = ready - (_OVERDUE_FRAMES - 1) * self._info.frame_s
                     lane.filled += 1
@@ -305,75 +275,18 @@ class Pipeline:
     def _finish(
         self,
         lanes: Sequence[StreamLane],
-        arrivals: Sequence[float],
-        heard: NDArray[np.float32],
-        heard_dbfs: NDArray[np.float32],
-        caller: NDArray[np.bool_],
+        slots: NDArray[np.int64],
+        arrival_s: NDArray[np.float64],
+        heard: Side,
         output: StepOutput,
         done: float,
     ) -> list[AudioFrame]:
         """Make the step's records and frames, and put the records to the followers."""
-        slots = np.array([lane.slot for lane in lanes], np.int64)
-        spoken_dbfs = levels_dbfs(output.pcm)
-        moshi = self._moshi.update(slots, spoken_dbfs)
-        self._spoke_s[slots[caller | moshi]] = done
         output.pcm.flags.writeable = False
-        frames: list[AudioFrame] = []
-        records: list[StepRecord] = []
-        rate, frame_s, padding = self._info.sample_rate_hz, self._info.frame_s, self._info.vocabulary.padding
-        columns = zip(
-            lanes,
-            arrivals,
-            heard,
-            output.pcm,
-            heard_dbfs.tolist(),
-            spoken_dbfs.tolist(),
-            caller.tolist(),
-            moshi.tolist(),
-            output.valid.tolist(),
-            output.token.tolist(),
-            output.probability.tolist(),
-            output.failed.tolist(),
-            [False] * len(lanes) if output.injected is None else output.injected.tolist(),
-            strict=True,
-        )
-        for (
-            lane,
-            arrival,
-            caller_pcm,
-            pcm,
-            caller_level,
-            level,
-            caller_speaking,
-            speaking,
-            valid,
-            token,
-            p,
-            failed,
-            injected,
-        ) in columns:
-            index = lane.frame - 1
-            if failed:
-                continue
-            lateness = done - arrival - frame_s
-            frames.append(AudioFrame(lane.conversation, index, pcm, caller_pcm, rate, valid, lateness))
-            records.append(
-                StepRecord(
-                    conversation=lane.conversation,
-                    frame=index,
-                    heard=caller_pcm,
-                    spoken=pcm if valid else None,
-                    heard_dbfs=caller_level,
-                    spoken_dbfs=level,
-                    caller_speaking=caller_speaking,
-                    moshi_speaking=speaking,
-                    hangover_frames=self._policy.activity.hangover_frames,
-                    token=token if valid else padding,
-                    probability=p,
-                    lateness_s=lateness,
-                    injected=injected,
-                )
-            )
+        spoken = self._moshi.hear(slots, output.pcm)
+        self._spoke_s[slots[heard.speaking | spoken.speaking]] = done
+        hangover = self._policy.activity.hangover_frames
+        frames, records = frames_and_records(lanes, arrival_s, heard, spoken, output, done, self._info, hangover)
         if records:
             for follower in self._followers:
                 follower.put(records, done)
@@ -408,28 +321,11 @@ class Pipeline:
         prompt = self.processor.open(lane.slot, lane.options) or 0
         with self._worker.condition:
             lane.prompt_left = prompt
-            (self._prompting.add if prompt else self._prompting.discard)(lane)
+            self._prompting.note(lane)
 
     def _admit(self, lane: StreamLane) -> bool:
         self._spoke_s[lane.slot] = self._clock.now()
         with self._worker.condition:
-            if lane.prompt_left:
-                self._prompting.add(lane)
+            self._prompting.note(lane)
             self.lanes[lane.slot] = lane
         return bool(lane.prompt_left)
-
-
-def _check(output: StepOutput, shape: tuple[int, ...]) -> None:
-    """Raise `ModelError` where a processor returned something else than the answer to `shape`: ``[n, samples]``."""
-    expected = dict.fromkeys(("valid", "token", "probability", "failed"), shape[:1]) | {"pcm": shape}
-    if output.injected is not None:
-        expected["injected"] = shape[:1]
-    for name, wanted in expected.items():
-        found = getattr(getattr(output, name, None), "shape", None)
-        if found != wanted:
-            raise ModelError(
-                f"the processor returned a {type(output).__name__} whose {name} has shape {found}; expected {wanted}. "
-                "This is a defect of its plugin."
-            )
-    if not all(isinstance(seconds, (int, float)) for seconds in output.stage_s.values()):
-        raise ModelError("the processor returned a stage_s that holds no seconds. This is a defect of its plugin.")

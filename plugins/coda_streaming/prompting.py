@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -14,7 +14,7 @@ from coda_core.interfaces import StepInput, StepOutput
 if TYPE_CHECKING:
     from coda_streaming.lane import StreamLane
 
-__all__ = ["narrow", "next_prompt_step", "widen"]
+__all__ = ["Prompting", "narrow", "step_with", "widen"]
 
 _AMPLE: Final = 1.5
 """Recent step times that must lie before the next frame is expected, for a step of prompts alone in between."""
@@ -23,21 +23,76 @@ _BRIEF: Final = 0.25
 """Share of a frame that a step may take where a frame can come at any moment."""
 
 
-def next_prompt_step(
-    others: Iterable[StreamLane], *, now: float, last_step: float, step_s: float, frame_s: float, realtime: bool
-) -> float:
-    """Return when a step for prompts alone may start, given that nobody else has a frame ready.
+class Prompting:
+    """The lanes that take in their prompt, and when they may have a step of their own.
 
-    At once where no frame of `others` is expected before it is over; else in a frame's time after the last step, so
-    that a prompt goes on where the others send nothing. Their frames bring steps of their own before that.
+    What is in it is guarded by the worker's condition; the times of steps belong to the worker.
     """
-    for lane in others:
-        expected = None if lane.last_arrival_s is None else lane.last_arrival_s + frame_s
-        unsure = expected is None or expected < now
-        room = step_s <= _BRIEF * frame_s if unsure or expected is None else expected - now >= _AMPLE * step_s
-        if realtime and not room:
-            return last_step + frame_s
-    return now
+
+    def __init__(self, frame_s: float, *, realtime: bool) -> None:
+        self._frame_s = frame_s
+        self._realtime = realtime
+        self._lanes: set[StreamLane] = set()
+        self._last_step_s = 0.0
+        self._step_s = 0.0
+        """What a step took lately: the longest, of which old ones are forgotten step by step."""
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def note(self, lane: StreamLane) -> None:
+        """Take a lane in where its prompt still takes steps, leave it out where it does not."""
+        (self._lanes.add if lane.prompt_left else self._lanes.discard)(lane)
+
+    def discard(self, lane: StreamLane) -> None:
+        """Forget a lane that has lost its slot."""
+        self._lanes.discard(lane)
+
+    def riders(self) -> list[StreamLane]:
+        """Return the lanes that ride along in the next step."""
+        return [lane for lane in self._lanes if not lane.paused] if self._lanes else []
+
+    def advance(self, riders: Sequence[StreamLane], torn: Container[StreamLane]) -> list[StreamLane]:
+        """Count a step of each prompt that was not torn; return the lanes that are done with theirs."""
+        done: list[StreamLane] = []
+        for lane in riders:
+            if lane not in torn:
+                lane.prompt_left -= 1
+                self.note(lane)
+                if not lane.prompt_left:
+                    done.append(lane)
+        return done
+
+    def stepped(self, start_s: float, done_s: float) -> None:
+        """Note how long a step took, of whomever it was."""
+        self._last_step_s = done_s
+        self._step_s = max(done_s - start_s, 0.9 * self._step_s)
+
+    def due(self, others: Iterable[StreamLane], now: float) -> float:
+        """Return when a step for prompts alone may start, given that none of the `others` has a frame ready.
+
+        At once where no frame of theirs is expected before it is over; else in a frame's time after the last step, so
+        that a prompt goes on where the others send nothing. Their frames bring steps of their own before that.
+        """
+        for lane in others:
+            expected = None if lane.last_arrival_s is None else lane.last_arrival_s + self._frame_s
+            if expected is None or expected < now:  # it can come at any moment
+                room = self._step_s <= _BRIEF * self._frame_s
+            else:
+                room = expected - now >= _AMPLE * self._step_s
+            if self._realtime and not room:
+                return self._last_step_s + self._frame_s
+        return now
+
+
+def step_with(
+    step: Callable[[StepInput], StepOutput], batch: StepInput, riders: Sequence[StreamLane]
+) -> tuple[StepOutput, list[StreamLane]]:
+    """Step `batch`, with prompts riding along; return the output of the others, and the riders that failed."""
+    widened, own, added = widen(batch, [lane.slot for lane in riders])
+    output = step(widened)
+    failed = [lane for lane, row in zip(riders, added.tolist(), strict=True) if output.failed[row]]
+    return narrow(output, own), failed
 
 
 def widen(batch: StepInput, riders: Sequence[int]) -> tuple[StepInput, NDArray[np.intp], NDArray[np.intp]]:

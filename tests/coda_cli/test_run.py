@@ -26,6 +26,8 @@ def test_runs_until_the_source_ends(run: Run, echo_stack: Path, spoken: Path, he
     rows = dict(line.split(maxsplit=1) for line in told.out.splitlines() if not line.startswith(("what", "stack")))
     assert rows["conversations"] == "1"
     assert rows["frames"] == "16 (1.28 s of audio)"
+    assert "dropped frames" in told.out
+    assert "late frames" not in told.out, "offline nothing is due at a time"
     heard, _ = soundfile.read(spoken)
     reply, _ = soundfile.read(here / "reply.wav")
     # The echo comes a frame later.

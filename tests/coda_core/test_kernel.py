@@ -24,6 +24,7 @@ from coda_core.errors import (
     ConversationBroken,
     ConversationClosed,
     Full,
+    PluginError,
     ProcessorLost,
     StoreError,
 )
@@ -53,12 +54,14 @@ class ScriptedConfig:
 @attrs.frozen
 class NoiseConfig:
     blocks: int = 10
+    defect: bool = False
 
 
 @attrs.frozen
 class CollectorConfig:
     key: str = ""
     fail: str | None = None
+    defect: bool = False
 
 
 @attrs.frozen
@@ -70,6 +73,8 @@ class NoiseSource:
     async def blocks(self) -> AsyncGenerator[Block, None]:
         for seed in range(self.config.blocks):
             yield Block(np.random.default_rng(seed).uniform(-1, 1, 4_800).astype(np.float32), self.format)
+        if self.config.defect:
+            raise ZeroDivisionError("no noise left")
 
 
 @attrs.frozen
@@ -82,7 +87,13 @@ class Collector:
             ready()
             if self.config.fail is not None:
                 raise AudioError(self.config.fail)
+            if self.config.defect:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._divide())
             GOT[self.config.key] = [frame async for frame in frames]
+
+    async def _divide(self) -> None:
+        raise ZeroDivisionError("nobody to divide by")
 
 
 class Life:
@@ -379,6 +390,26 @@ async def test_a_failing_transport_stops_the_others_and_is_told_plainly(registry
     async with Kernel(stack(audio_source=NoiseConfig(10_000), transport=failing), registry=registry) as kernel:
         with pytest.raises(AudioError, match="the speaker is gone"):
             await kernel.serve()
+
+
+async def test_a_defect_of_a_transport_or_a_source_names_it(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    transports = [CollectorConfig("defective"), CollectorConfig(defect=True)]
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        ('transport "collector#2"', "nobody to divide by", {"transport": transports}),
+        ('audio source "noise"', "no noise left", {"audio_source": NoiseConfig(2, defect=True)}),
+    ]
+    for who, why, parts in cases:
+        async with Kernel(stack(**{"audio_source": NoiseConfig(10_000), **parts}), registry=registry) as kernel:
+            with pytest.raises(PluginError) as failure:
+                await kernel.serve()
+        message = f'the {who} of plugin "fakes" of (in process) failed'
+        assert str(failure.value).startswith(f"{message}: ZeroDivisionError: {why}.")
+        assert isinstance(failure.value.__cause__, ZeroDivisionError)
+        (record,) = (record for record in caplog.records if record.getMessage() == message)
+        assert (record.levelno, bool(record.exc_info)) == (logging.INFO, True)
 
 
 async def test_a_lost_processor_ends_serving_and_marks_every_conversation(registry: Registry) -> None:

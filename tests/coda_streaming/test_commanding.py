@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from coda_core.audio import AudioFormat, Block
 from coda_core.commands import Cancel, Command, Interrupt, Say
+from coda_core.errors import ConversationError
 from coda_core.events import Event, Fault, Injection
 from coda_core.interfaces import SlotOptions
 from coda_core.testing import ScriptedProcessor
@@ -85,11 +90,20 @@ async def test_an_interruption_and_a_cancellation_reach_the_slot_they_are_for(op
         assert all(frame.pcm.any() for frame in bench.frames["bob"])
 
 
-async def test_what_the_processor_does_not_take_is_told_and_harms_nobody(open_bench: OpenBench) -> None:
+@pytest.mark.parametrize(
+    ("error", "level", "has_traceback"),
+    [
+        (ConversationError("no pieces for this"), logging.WARNING, False),
+        (ValueError("no pieces for this"), logging.ERROR, True),
+    ],
+)
+async def test_what_the_processor_does_not_take_is_told_and_harms_nobody(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture, error: Exception, level: int, has_traceback: bool
+) -> None:
     processor = ScriptedProcessor()
 
     def refuse(slot: int, command: Command) -> None:
-        raise ValueError("no pieces for this")
+        raise error
 
     processor.command = refuse  # type: ignore[method-assign]
     async with open_bench(OfflineConfig(), processor=processor) as bench:
@@ -102,6 +116,8 @@ async def test_what_the_processor_does_not_take_is_told_and_harms_nobody(open_be
             "the processor could not do what was asked: no pieces for this"
         ]
         assert len(bench.frames["ada"]) == 3
+    (record,) = (record for record in caplog.records if "does not take" in record.message)
+    assert (record.levelno, bool(record.exc_info)) == (level, has_traceback)
 
 
 async def test_a_restart_after_a_fault_gives_up_what_was_to_be_said(open_bench: OpenBench) -> None:

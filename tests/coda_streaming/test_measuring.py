@@ -69,3 +69,10 @@ def test_late_frames_are_counted() -> None:
     assert (meter.frames, meter.late, meter.lane(1)[2]) == (2, 1, 1)
     meter.fresh(1)
     assert (meter.late, meter.lane(1)[2]) == (1, 0)
+
+
+def test_no_frame_is_late_where_none_is_due() -> None:
+    meter = Meter(slots=2, frame_s=0.08, realtime=False)
+    meter.add(step(1, 0.04), handed_over_s=1.2)
+    assert (meter.frames, meter.late, meter.lane(1)[2]) == (1, 0, 0)
+    assert meter.stages()["lateness"].count == 1

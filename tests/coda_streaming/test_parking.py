@@ -212,7 +212,7 @@ async def test_where_saving_fails_it_stays_in_its_slot_and_stands_still(open_ben
         await lane.drain()
         spoken = np.concatenate([frame.pcm for frame in bench.frames["ada"]])
         np.testing.assert_array_equal(spoken, -np.concatenate([samples(2), samples(3, 1)]))
-        assert len(keeper.held["ada"]) == 5
+        assert await bench.manager.call("k", lambda: len(keeper.held["ada"])) == 5
         assert (await parked(lane)).frame == 5
 
 

@@ -34,6 +34,8 @@ class Tally:
     processor: str
     """The one that ran: the stack's own, or its fallback."""
     frame_s: float
+    realtime: bool
+    """Whether frames were due in real time."""
     outcome: Outcome = "failed"
     conversations: int = 0
     texts: int = 0
@@ -73,7 +75,10 @@ class Session:
             async with kernel:
                 progress("starting", 1.0, 1.0)
                 tally = self.tally = Tally(
-                    stack=kernel.stack.name, processor=kernel.processor.label, frame_s=kernel.info.frame_s
+                    stack=kernel.stack.name,
+                    processor=kernel.processor.label,
+                    frame_s=kernel.info.frame_s,
+                    realtime=kernel.realtime,
                 )
                 events: Subscription[Event] = kernel.subscribe()
                 counting = asyncio.create_task(self._count(events, tally))

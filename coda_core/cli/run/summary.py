@@ -22,7 +22,7 @@ def show(terminal: Terminal, tally: Tally) -> None:
         ("conversations", str(facts["conversations"])),
         ("frames", f"{facts['frames']} ({facts['audio_s']:.2f} s of audio)"),
         ("dropped frames", str(facts["dropped_frames"])),
-        ("late frames", str(facts["late_frames"])),
+        *([("late frames", str(facts["late_frames"]))] if tally.realtime else ()),
         ("texts", str(facts["texts"])),
         ("faults", str(facts["faults"])),
         *((_DEVICES[each.direction], _device(each)) for each in _devices(tally)),
