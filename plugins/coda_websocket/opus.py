@@ -52,8 +52,12 @@ class OpusPool:
         self._timed = timed
 
     async def __aenter__(self) -> Self:
-        for place in range(len(self._workers)):
-            self._workers[place] = await _Worker.start()
+        try:
+            for place in range(len(self._workers)):
+                self._workers[place] = await _Worker.start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -117,6 +121,18 @@ class _Worker:
 
     @classmethod
     async def start(cls) -> _Worker:
+        """Start a process; where this is cancelled, none is left behind."""
+        starting = asyncio.ensure_future(cls._start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await starting.result().stop()
+            raise
+
+    @classmethod
+    async def _start(cls) -> _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(

@@ -54,13 +54,13 @@ async def serving(application: Application, config: WebsocketConfig) -> AsyncIte
         server = _Server(_settings(application, config))
         running = asyncio.create_task(server.serve(sockets))
         starting = asyncio.create_task(server.listening.wait())
-        await asyncio.wait((running, starting), return_when=asyncio.FIRST_COMPLETED)
-        starting.cancel()
         try:
+            await asyncio.wait((running, starting), return_when=asyncio.FIRST_COMPLETED)
             yield _url(config, sockets[0]), running
         finally:
+            starting.cancel()
             if not running.done():
-                for listening in server.servers:
+                for listening in getattr(server, "servers", ()):
                     listening.close()
                 await application.close(config.shutdown_timeout_s)
                 server.should_exit = True
