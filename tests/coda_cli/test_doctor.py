@@ -162,7 +162,7 @@ def test_broken_plugin_of_a_third_party_is_a_warning(install: Install) -> None:
     broken, loaded = plugins(load_plugins())
     assert (broken.status, broken.about) == ("warn", "plugin shaky")
     assert "CODA_DISABLED_PLUGINS=shaky" in broken.remedy
-    assert loaded == Finding("ok", "plugins", "coda_audio, coda_moshi, coda_state, coda_streaming")
+    assert loaded == Finding("ok", "plugins", "coda_audio, coda_moshi, coda_state, coda_streaming, coda_websocket")
 
 
 def module(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:

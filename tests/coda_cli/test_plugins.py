@@ -63,6 +63,7 @@ def test_json_lists_plugins_and_components(run: Run) -> None:
         "coda_moshi",
         "coda_state",
         "coda_streaming",
+        "coda_websocket",
     ]
     (echo,) = (each for each in found["components"] if each["name"] == "echo")
     assert (echo["kind"], echo["plugin"], echo["ready"], echo["state"]) == ("processor", "coda_moshi", True, "ready")

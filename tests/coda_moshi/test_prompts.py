@@ -46,7 +46,7 @@ def go_on(stage: Any, slot: int, frames: NDArray[np.float32]) -> list[Any]:
 
 def test_a_prompt_takes_its_steps_once(two: Any, voice: Voice) -> None:
     steps, heard = take_in(two, 0, voice(1, 3), prompt=PROMPT)
-    assert steps == len(two.processor._wording.written(PROMPT)) + 6
+    assert steps == len(two.processor._model.wording.written(PROMPT)) + 6
     assert not any(row.valid[0] or row.pcm.any() for row in heard)
     first = two.step({0: voice(2, 1)[0]})[0]
     # What comes out as long as the model's delay belongs to the prompt.

@@ -93,7 +93,7 @@ def wishing(processor: Any, wish: Wish) -> Iterator[None]:
 
 
 def pieces(processor: Any, text: str) -> list[int]:
-    return [piece for word in processor._wording.spoken(text) for piece in word]
+    return [piece for word in processor._model.wording.spoken(text) for piece in word]
 
 
 def say(number: int = 1, text: str = TEXT, deadline: int = 3, **more: Any) -> Say:
@@ -121,7 +121,7 @@ def test_end_of_padding_stands_before_every_word(three: Any, voice: Voice) -> No
     vocabulary = three.processor.info.vocabulary
     with Talk(three, greedy=True) as talk:
         talk.go(voice(2, 50), {4: say()})
-        starts = [word[0] for word in three.processor._wording.spoken(TEXT)]
+        starts = [word[0] for word in three.processor._model.wording.spoken(TEXT)]
         begun = [
             index
             for index, (token, injected) in enumerate(zip(talk.tokens, talk.injected, strict=True))

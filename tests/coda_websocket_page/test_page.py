@@ -108,7 +108,8 @@ def test_have_moshi_say_something(serve: Serve, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Say", exact=True).click()
     expect(page.locator("#say-state")).to_have_text("Said.")
     expect(page.locator("#words .asked").first).to_be_visible()
-    assert " ".join(page.locator("#words .asked").all_text_contents()) == "the right word"
+    # The random checkpoint may hang pieces of its own on the last word.
+    assert " ".join(page.locator("#words .asked").all_text_contents()).startswith("the right word")
 
 
 def test_hush(serve: Serve, open_page: OpenPage) -> None:

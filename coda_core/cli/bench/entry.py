@@ -80,7 +80,7 @@ def command(
         if write_plot is not None:
             write_plot(findings)
             drawn = True
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Exit):
         findings.outcome = "interrupted"
         raise
     finally:
