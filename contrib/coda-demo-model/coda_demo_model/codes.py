@@ -44,7 +44,7 @@ class CodesSize:
 
     drawn_sentences: int = 2400
     """In the model's voice."""
-    rooms_of_a_call: int = 1
+    rooms_of_a_call: int = 2
     """How many times each call is heard, each time through another room."""
     background_s: float = 900.0
 
