@@ -175,7 +175,7 @@ class Openings:
         if options.greeting is False:
             house.require("interrupt")
         if options.record and not house.can_record:
-            raise Incapable("this stack's state manager cannot record; use one that can, such as \"conversation\"")
+            raise Incapable('this stack\'s state manager cannot record; use one that can, such as "conversation"')
         token = new_token()
         conversation = Conversation(
             uuid.uuid4().hex,

@@ -22,6 +22,7 @@ from coda_core.state import ConversationState, PhaseChanged, Snapshot
 from coda_core.text import ExtractedText
 from coda_state.config import ConversationManagerConfig
 from coda_state.keeping import Keeper
+from coda_state.lateness import LatenessLine
 from coda_state.observed import Observed
 from coda_state.quality import Weights, judge
 from coda_state.recorder import Place, Recorder
@@ -43,6 +44,8 @@ class _Live:
     snapshot_frames: int
     """Frames from one snapshot to the next."""
     next_snapshot: int
+    lateness: LatenessLine | None
+    """None where frames are not due in real time."""
     recent: deque[Event] = attrs.field(factory=lambda: deque(maxlen=_RECENT_EVENTS))
     said: list[str] = attrs.field(factory=list)
     """Text since the last snapshot, of one extractor."""
@@ -84,7 +87,9 @@ class ConversationManager:
         observed = Observed(info, rules) if seen is None else Observed.from_bytes(seen, info, rules)
         interval = _frames(config.snapshot_interval_s, info)
         with self._lock:
-            self._live[conversation] = _Live(info, observed, interval, observed.timeline.seen + interval)
+            self._live[conversation] = _Live(
+                info, observed, interval, observed.timeline.seen + interval, LatenessLine(info.frame_s)
+            )
         if place is not None:
             self._recorder.begin(conversation, info, place)
 
@@ -127,6 +132,8 @@ class ConversationManager:
     def _take(self, live: _Live, record: StepRecord) -> list[Event]:
         found: list[Event] = []
         live.observed.take(record, found)
+        if live.lateness is not None:
+            live.lateness.add(record.frame, record.lateness_s)
         waits = any(isinstance(event, PhaseChanged) and event.phase == "waiting" for event in found)
         if waits or live.observed.timeline.seen >= live.next_snapshot:
             live.next_snapshot = live.observed.timeline.seen + live.snapshot_frames
@@ -144,6 +151,7 @@ class ConversationManager:
             quality=judge(metrics, self._weights),
             recent=tuple(json.loads(event_to_json(event)) for event in live.recent),
             text=text,
+            lateness_s=() if live.lateness is None else live.lateness.take(),
         )
 
     # Storing
@@ -155,8 +163,14 @@ class ConversationManager:
                 live = self._live.get(event.conversation)
                 if live is not None:
                     _notice(live, event)
-                    if isinstance(event, Opened) and event.options.get("record"):
-                        self._recorder.begin(event.conversation, live.info, Place(0, 0))
+                    if isinstance(event, Opened):
+                        self._begin(live, event)
+
+    def _begin(self, live: _Live, opened: Opened) -> None:
+        if opened.realtime is False:
+            live.lateness = None
+        if opened.options.get("record"):
+            self._recorder.begin(opened.conversation, live.info, Place(0, 0))
 
     def save(self, parked: ParkedState) -> None:
         self._recorder.settle(parked.conversation)

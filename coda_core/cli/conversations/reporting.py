@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coda_core.audio import FRAME_S
-from coda_core.cli.conversations.describing import quality_rows, quality_words, utc
+from coda_core.audio import FRAME_S, AudioFormat, to_float32
+from coda_core.cli.conversations.describing import latency_of, quality_rows, quality_words, utc
 from coda_core.cli.conversations.reading import Story
 from coda_core.cli.report import Mark, Report, Span, Voices
 from coda_core.events import Detached, Event, Failed, Fault, Gap, Injection, Interrupted, Parked, Paused
+from coda_core.recording import Recording
 from coda_core.state import InterruptionSeen, PhaseChanged
 
-__all__ = ["report_of"]
+__all__ = ["report_of", "voices_of"]
 
 
-def report_of(story: Story, voices: Voices | None) -> Report:
-    """Return what a page shows of a conversation; `voices` is its recording, if there is one."""
+def voices_of(recording: Recording | None) -> Voices | None:
+    """Return a recording as a page has it."""
+    if recording is None:
+        return None
+    return Voices(to_float32(recording.voices, AudioFormat(channels=2)), recording.sample_rate_hz)
+
+
+def report_of(story: Story, voices: Voices | None, recording: Recording | None) -> Report:
+    """Return what a page shows of a conversation; `voices` is what is heard of it, if anything."""
     opened = story.opened
     facts = [
         ("Status", story.status),
@@ -34,6 +42,7 @@ def report_of(story: Story, voices: Voices | None) -> Report:
         texts=story.texts,
         phases=list(_phases(story)),
         marks=list(_marks(story)),
+        latency=latency_of(story, recording),
         quality=_quality(story),
         voices=voices,
     )
