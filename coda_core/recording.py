@@ -63,7 +63,8 @@ class Part:
             "sample_rate_hz": self.sample_rate_hz,
         }
         voices = io.BytesIO()
-        soundfile.write(voices, self.pcm, self.sample_rate_hz, format="FLAC", subtype="PCM_16")
+        if len(self.pcm):  # a FLAC file of nothing cannot be opened again
+            soundfile.write(voices, self.pcm, self.sample_rate_hz, format="FLAC", subtype="PCM_16")
         return b"".join((json.dumps(header).encode(), b"\n", self.rows.astype(ROWS).tobytes(), voices.getvalue()))
 
     @classmethod
@@ -75,11 +76,12 @@ class Part:
             if header["version"] != _VERSION:
                 raise ValueError(f"it has version {header['version']}, and this Coda reads {_VERSION}")
             size = header["frames"] * ROWS.itemsize
-            pcm, rate = soundfile.read(io.BytesIO(rest[size:]), dtype="int16", always_2d=True)
-            rows = np.frombuffer(rest[:size], ROWS)
+            pcm, rows = np.zeros((0, 2), np.int16), np.frombuffer(rest[:size], ROWS)
+            if len(rows):
+                pcm, _ = soundfile.read(io.BytesIO(rest[size:]), dtype="int16", always_2d=True)
         except (KeyError, TypeError, soundfile.LibsndfileError) as error:
             raise ValueError(f"it is damaged ({error})") from error
-        return cls(first_frame=header["first_frame"], sample_rate_hz=rate, rows=rows, pcm=pcm)
+        return cls(first_frame=header["first_frame"], sample_rate_hz=header["sample_rate_hz"], rows=rows, pcm=pcm)
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from coda_core.events import Event, Fault, Injection, Interrupted, Parked, Saved, Withdrawn
+from coda_core.events import Event, Fault, Injection, Interrupted, Parked, Saved, Unparked, Withdrawn
 from coda_core.recording import Recording
 
 __all__ = ["Order", "Script", "Stretch", "script_of"]
@@ -59,7 +59,7 @@ def _happened(events: Iterable[Event]) -> tuple[list[Order], list[int]]:
     """Return orders and fresh starts; what a kill has undone is not among them."""
     orders: list[Order] = []
     restarts: list[int] = []
-    saved = 0
+    saved, killed = 0, False
     for event in events:
         match event:
             case Injection(status="queued") | Withdrawn() | Interrupted():
@@ -68,7 +68,9 @@ def _happened(events: Iterable[Event]) -> tuple[list[Order], list[int]]:
                 restarts.append(event.frame or 0)
             case Saved():
                 saved = len(orders)
-            case Parked(reason="interrupted"):
+            case Parked():
+                killed = event.reason == "interrupted"
+            case Unparked() if killed:
                 # It goes on from what was saved: later steps are done again, without what was asked for then.
                 again = event.frame or 0
                 orders = [
