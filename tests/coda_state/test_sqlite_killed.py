@@ -38,10 +38,10 @@ def event(name, number):
                              end_s=number * 0.3 + 0.2, confidence=0.5)
     return Fault(conversation=name, sequence=number, message=name * 300)
 
-def live(numbers, pipe):
+def live(numbers, pipe, first):
     store = opened()
     put = 0
-    for turn in itertools.count():
+    for turn in itertools.count(first):
         length = (1, 2, 9)[turn % 3]
         store.append([event(name, numbers[name] + at) for at in range(1, length + 1) for name in numbers])
         for name in numbers:
@@ -59,13 +59,14 @@ def live(numbers, pipe):
 
 def killed(numbers):
     reading, writing = os.pipe()
+    first = draw.randint(0, 76)  # so that a short life, too, comes to whatever is done now and then
     pid = os.fork()
     if pid == 0:
-        live(dict(numbers), writing)
+        live(dict(numbers), writing, first)
     os.close(writing)
     acknowledged = b""
-    patience = draw.choice((0.0, 0.02, 0.1))
-    left = draw.randint(0, 12)
+    patience = draw.choice((0.0, 0.01, 0.03))
+    left = draw.randint(0, 4)
     while left and select.select([reading], [], [], 5.0)[0]:
         acknowledged += os.read(reading, ACK.size)
         left -= 1
@@ -117,7 +118,7 @@ print(json.dumps({"rounds": rounds, "acknowledged": acks, "check": check[0], "ev
 
 
 def test_all_that_was_acknowledged_is_there_in_order_and_once(child: Child, path: Path) -> None:
-    rounds = int(os.environ.get("CODA_TEST_KILLS", "60"))
+    rounds = int(os.environ.get("CODA_TEST_KILLS", "200"))
     process = child(NURSERY, path, rounds)
     output, _ = process.communicate()
     assert process.returncode == 0
