@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,10 +54,14 @@ class House:
     """How long a parked conversation may stay away before it is closed."""
     processor: str
     """Name of the processor, for messages."""
+    save_every_s: float | None = None
+    """Seconds between two savings of what a live conversation could go on from; None for none."""
     published: Callable[[Event], None]
     """Told every event of every conversation."""
     conversations: dict[str, Conversation] = attrs.field(factory=dict)
     """Those that are not over, by id; parked ones that were here are among them."""
+    background: set[asyncio.Task[None]] = attrs.field(factory=set)
+    """Work that goes on behind everybody's back and is waited for at the end."""
 
     @property
     def info(self) -> ProcessorInfo:
@@ -106,6 +110,22 @@ class House:
             await self._ask(partial(self.state_manager.discard, id))
         except Exception as error:
             _logger.error("the saved state of conversation %s could not be dropped: %s", id, error)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` behind everybody's back, before the kernel ends."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    @property
+    def can_record(self) -> bool:
+        """Whether the state manager can record what is heard and said."""
+        return hasattr(self.state_manager, "records")
+
+    @property
+    def records(self) -> bool:
+        """Whether conversations are recorded that do not say."""
+        return bool(getattr(self.state_manager, "records", False))
 
     async def _ask(self, function: Callable[[], Any]) -> Any:
         return await self.manager.call(STATE_LABEL, function)

@@ -53,6 +53,7 @@ __all__ = [
     "Processor",
     "ProcessorInfo",
     "Progress",
+    "Recording",
     "Requires",
     "Resizable",
     "SharedStore",
@@ -173,6 +174,10 @@ class SlotOptions:
     """Path of an audio file whose voice the model takes on before the text of the prompt; capability ``prompt``."""
     greeting: bool | None = None
     """False keeps the model silent until the caller has spoken; capability ``interrupt``."""
+    record: bool | None = None
+    """Whether both voices are recorded, see `Recording`; None is as the state manager says. No concern of the
+    model's, but for this: a streaming manager rounds every frame by `coda_core.audio.rounded` before it is stepped,
+    so that what was recorded is what was heard, to the bit."""
 
 
 class SlotSettings(TypedDict, total=False):
@@ -187,6 +192,7 @@ class SlotSettings(TypedDict, total=False):
     prompt: str | None
     voice: str | None
     greeting: bool | None
+    record: bool | None
 
 
 Capability = Literal["say", "interrupt", "prompt", "park"]
@@ -411,6 +417,16 @@ class StateManager(Follower, Protocol):
 
     def unfinished(self) -> Sequence[Unfinished]:
         """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+
+
+class Recording(StateManager, Protocol):
+    """A state manager that can record: each conversation whose `SlotOptions.record` is true.
+
+    What it records is in its store as `coda_core.recording` has it.
+    """
+
+    records: bool
+    """Whether conversations are recorded that do not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -689,6 +705,13 @@ class Lane(Protocol):
 
         `save` is awaited with its state before the slot is wiped. Where that fails the conversation stays in its
         slot, paused, and the error is raised. Queued input is part of the state.
+        """
+
+    async def checkpoint(self) -> ParkedState:
+        """Return what the conversation could go on from elsewhere; it keeps its slot and goes on here.
+
+        Input that waits is part of it only while the conversation is paused: of a live one it is not there any more
+        when somebody goes on from this. Raises `Incapable` and `ModelError`.
         """
 
     async def close(self) -> None:

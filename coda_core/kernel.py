@@ -15,7 +15,7 @@ import attrs
 from coda_core.audio import AudioFormat, AudioFrame
 from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
-from coda_core.config import Chosen, Stack, read_stack, resolve
+from coda_core.config import Chosen, Stack, read_stack, resolve, setup_of
 from coda_core.conversation import Conversation
 from coda_core.errors import ConversationClosed
 from coda_core.events import Event
@@ -64,6 +64,7 @@ class Kernel:
         self._exits = AsyncExitStack()
         self._keep_parked_s = stack.keep_parked_hours * 3600
         self._park_at_shutdown = stack.park_at_shutdown
+        self._save_every_s = stack.save_model_state_every_s
         self._subscriptions: list[Subscription[Any]] = []
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
@@ -108,9 +109,11 @@ class Kernel:
                 clock=self._clock,
                 keep_parked_s=self._keep_parked_s,
                 processor=self.processor.label,
+                save_every_s=self._save_every_s,
                 published=self._published,
             )
-            openings = Openings(self._house, self._parts.state_store, self.stack.name)
+            setup = setup_of(self.stack, self.processor)
+            openings = Openings(self._house, self._parts.state_store, self.stack.name, setup)
             exits.push_async_callback(self._close_journal, asyncio.create_task(journal.run()))
             exits.push_async_callback(self._close_conversations, openings)
             await openings.take_over()
@@ -312,6 +315,7 @@ class Kernel:
         for error in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(error, BaseException):
                 _logger.error("a conversation could not be closed properly: %s", error)
+        await asyncio.gather(*self._house.background, return_exceptions=True)
         for subscription in self._subscriptions:
             subscription.end()
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -20,10 +21,11 @@ from coda_core.errors import (
     CodaError,
     ConversationBroken,
     ConversationClosed,
+    Incapable,
     NotResumable,
     StoreError,
 )
-from coda_core.events import Closed, Opened, Parked, Unparked
+from coda_core.events import Closed, Event, Opened, Parked, Saved, Unparked
 from coda_core.house import House
 from coda_core.interfaces import SlotOptions, StateStore
 from coda_core.tokens import digest_of, matches, new_token
@@ -42,21 +44,25 @@ class _Stored:
 
     last_sequence: int
     frame: int
-    """At which it was parked last."""
-    unparked: bool
-    """Whether it went on since."""
+    """With which it goes on from what was saved last."""
+    parked: bool
+    """Whether it was left parked; if not, it went on since, or its process was killed."""
     closed: bool
 
 
 class Openings:
     """Opens and brings back the conversations of one kernel. On the event loop."""
 
-    def __init__(self, house: House, store: StateStore, stack_name: str) -> None:
+    def __init__(
+        self, house: House, store: StateStore, stack_name: str, setup: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """`setup` is `Opened.setup` of conversations that are recorded."""
         self.failure: BaseException | None = None
         """What the processor was lost to."""
         self._house = house
         self._store = store
         self._stack_name = stack_name
+        self._setup = dict(setup)
         self._closed = False
         self._under_way: set[asyncio.Task[Conversation]] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -96,8 +102,18 @@ class Openings:
         if left:
             _logger.info("%d conversations of an earlier process are lost; %d wait parked", len(lost), len(waiting))
         for each in lost:
-            self._record_end(each.conversation, each.last_sequence, "interrupted")
-        for each in lost:
+            self._record(each.conversation, each.last_sequence, Closed(reason="interrupted"))
+        killed = []
+        for each in left:
+            if each.resumable:
+                stored: _Stored = await house.manager.call(
+                    STATE_LABEL, partial(_stored, self._store, each.conversation)
+                )
+                if not stored.parked:
+                    killed.append(each)
+                    parked = Parked(frame=stored.frame, reason="interrupted")
+                    self._record(each.conversation, stored.last_sequence, parked)
+        for each in (*lost, *killed):
             with suppress(StoreError):  # the journal says so itself, and tries again
                 await house.journal.durable(each.conversation)
             house.journal.forget(each.conversation)
@@ -110,18 +126,19 @@ class Openings:
         await house.clock.sleep_until(when)
         for id in waiting:
             stored: _Stored = await house.manager.call(STATE_LABEL, partial(_stored, self._store, id))
-            if stored.closed or stored.unparked or id in house.conversations:
+            if stored.closed or not stored.parked or id in house.conversations:
                 continue
-            self._record_end(id, stored.last_sequence, "expired")
+            self._record(id, stored.last_sequence, Closed(reason="expired"))
             await house.discard(id)
             with suppress(StoreError):
                 await house.journal.durable(id)
             house.journal.forget(id)
 
-    def _record_end(self, id: str, last_sequence: int, reason: str) -> None:
+    def _record(self, id: str, last_sequence: int, event: Event) -> None:
+        """Record a fact of a conversation that is not here."""
         journal = self._house.journal
         journal.go_on(id, last_sequence)
-        self._house.published(journal.add(id, Closed(reason=reason)))
+        self._house.published(journal.add(id, event))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -157,6 +174,8 @@ class Openings:
             house.require("prompt")
         if options.greeting is False:
             house.require("interrupt")
+        if options.record and not house.can_record:
+            raise Incapable('this stack\'s state manager cannot record; use one that can, such as "conversation"')
         token = new_token()
         conversation = Conversation(
             uuid.uuid4().hex,
@@ -179,6 +198,8 @@ class Openings:
                     options=attrs.asdict(conversation.options),
                     metadata=metadata,
                     token_digest=conversation.token_digest,
+                    realtime=house.manager.realtime,
+                    setup=self._setup if conversation.recorded else {},
                 )
             )
             await house.journal.durable(conversation.id)
@@ -246,6 +267,8 @@ class Openings:
             for field in attrs.fields(SlotOptions)
             if getattr(options, field.name) is None
         }
+        if options.record is None:
+            settled["record"] = self._house.records
         options = attrs.evolve(options, **settled)
         return options if options.seed is not None else attrs.evolve(options, seed=secrets.randbits(31))
 
@@ -258,10 +281,10 @@ def _look_up(store: StateStore, id: str, token: str) -> _Stored | None:
 
 
 def _stored(store: StateStore, id: str) -> _Stored:
-    last, frame, unparked, closed = 0, 0, False, False
+    last, frame, parked, closed = 0, 0, False, False
     for event in store.events(id):
         last = event.sequence
         closed = closed or isinstance(event, Closed)
-        if isinstance(event, (Parked, Unparked)):
-            frame, unparked = event.frame or 0, isinstance(event, Unparked)
-    return _Stored(last, frame, unparked, closed)
+        if isinstance(event, (Parked, Saved, Unparked)):
+            frame, parked = event.frame or 0, isinstance(event, Parked)
+    return _Stored(last, frame, parked, closed)

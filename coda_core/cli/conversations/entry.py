@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-FORMATS = ("text", "json", "vtt", "srt", "html")
+FORMATS = ("text", "json", "vtt", "srt", "html", "wav", "flac")
 
 
 @click.group("conversations")
@@ -100,10 +100,12 @@ def show(
     from coda_core.cli.conversations.captions import as_text
     from coda_core.cli.conversations.describing import quality_rows, quality_words, story_object
     from coda_core.cli.conversations.reading import opened_store, read_story
+    from coda_core.recording import read_recording
 
     with opened_store(stack, database, overrides) as (store, _):
         story = read_story(store, id)
-    facts = story_object(story, events=events)
+        recording = read_recording(store, story.row.conversation)
+    facts = story_object(story, recording, events=events)
     if as_json:
         terminal.json(facts)
         return
@@ -142,29 +144,40 @@ def export(
     format_: str,
     output: Path | None,
 ) -> None:
-    """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML)."""
+    """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML).
+
+    Of a recorded conversation the page has both voices, and WAV and FLAC are these: the caller on the left, Moshi on
+    the right.
+    """
     from coda_core.cli.conversations.captions import as_srt, as_text, as_vtt
     from coda_core.cli.conversations.describing import story_object
-    from coda_core.cli.conversations.reading import Story, opened_store, read_story
-    from coda_core.cli.conversations.reporting import report_of
+    from coda_core.cli.conversations.reading import opened_store, read_story
+    from coda_core.cli.conversations.reporting import report_of, voices_of
+    from coda_core.cli.conversations.sounding import as_audio
     from coda_core.cli.report import as_html
     from coda_core.cli.whole_file import write_whole
+    from coda_core.recording import read_recording
 
-    def as_json(story: Story) -> str:
-        return json.dumps(story_object(story, events=True), indent=2, ensure_ascii=False) + "\n"
-
-    def as_page(story: Story) -> str:
-        return as_html(report_of(story, None))
-
-    whole = {"json": as_json, "html": as_page}
     captions: dict[str, Callable[[Sequence[ExtractedText]], str]] = {"text": as_text, "vtt": as_vtt, "srt": as_srt}
+    audible = format_ in ("wav", "flac")
+    if audible and output is None:
+        raise CodaError(f"{format_} is no text to print; name a file with --output")
     with opened_store(stack, database, overrides) as (store, _):
         story = read_story(store, id)
-    made = whole[format_](story) if format_ in whole else captions[format_](story.texts)
-    if output is None:
-        terminal.line(made.rstrip("\n"))
+        recording = None if format_ in captions else read_recording(store, story.row.conversation)
+    made: str | bytes
+    if format_ in captions:
+        made = captions[format_](story.texts)
+    elif format_ == "json":
+        made = json.dumps(story_object(story, recording, events=True), indent=2, ensure_ascii=False) + "\n"
+    elif format_ == "html":
+        made = as_html(report_of(story, voices_of(recording), recording))
     else:
+        made = as_audio(story, recording, format_)
+    if output is not None:
         write_whole(output, made)
+    elif isinstance(made, str):
+        terminal.line(made.rstrip("\n"))
 
 
 @command.command("delete")
@@ -290,6 +303,70 @@ def purge(
         terminal.json({"removed": removed})
     else:
         terminal.line(f"removed {len(removed)} conversation{'' if len(removed) == 1 else 's'}")
+
+
+@command.command("replay")
+@_id
+@_store_options
+@click.option(
+    "--with",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another stack, whose processor answers this time.",
+)
+@json_option
+@verbose_option
+@click.pass_obj
+def replay(
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    other: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a recorded conversation again, offline, and say whether Moshi's tokens are the same.
+
+    What it heard, its settings, seed and batch size, and what was asked of Moshi at which frame are those that were
+    recorded. With another checkpoint or other settings, by --with or --set, both transcripts are shown side by side.
+
+    The exit code is 1 where nothing was changed and the tokens still differ.
+    """
+    from coda_core.cli.conversations.comparing import compare
+    from coda_core.cli.conversations.outcome import Outcome
+    from coda_core.cli.conversations.reading import opened_store, read_story
+    from coda_core.cli.conversations.replaying import Replay
+    from coda_core.cli.conversations.script import script_of
+    from coda_core.cli.progress import progress_on
+    from coda_core.recording import read_recording
+
+    of_store = tuple(each for each in overrides if each.startswith("state_store."))
+    of_stack = tuple(each for each in overrides if each not in of_store)
+    with opened_store(stack, database, of_store) as (store, _):
+        story = read_story(store, id)
+        recording = read_recording(store, story.row.conversation)
+    opened = story.opened
+    if recording is None or opened is None:
+        raise CodaError(
+            f"conversation {story.row.conversation} was not recorded, so there is nothing to run again; "
+            "record_audio = true below [state_manager] records the next ones"
+        )
+    script = script_of(story.events, recording)
+    if not script.stretches:
+        raise CodaError(f"the recording of conversation {story.row.conversation} lacks its beginning")
+    with progress_on(terminal) as progress:
+        again = Replay(opened, script, recording, stack=other, overrides=of_stack, progress=progress).run()
+    same_model = again.info.fingerprint == opened.fingerprint
+    likeness = compare(recording, again.recording, again.info.vocabulary if same_model else None)
+    outcome = Outcome(story=story, opened=opened, script=script, again=again, likeness=likeness)
+    if as_json:
+        terminal.json(outcome.as_object())
+    else:
+        outcome.show(terminal)
+    if not outcome.changed and not likeness.same:
+        raise click.exceptions.Exit(1)
 
 
 def _lasted(row: Any) -> str:
