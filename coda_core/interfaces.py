@@ -416,7 +416,10 @@ class StateManager(Follower, Protocol):
         """Return what a live conversation is doing, None for one that is not open. Any thread; reads no store."""
 
     def unfinished(self) -> Sequence[Unfinished]:
-        """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+        """Return the stored conversations whose end was never recorded, and that no other living process has.
+
+        Called before any is opened and, with a `SharedStore`, whenever another process has left some.
+        """
 
 
 class Recording(StateManager, Protocol):
@@ -527,7 +530,8 @@ class StateStore(Protocol):
 class SharedStore(StateStore, Protocol):
     """A store that the kernels of several processes use at the same time.
 
-    A conversation belongs to the process that stored an event of it or claimed it last, for as long as that lives.
+    A conversation belongs to the process that stored an event of it or claimed it last, until that releases it or lives
+    no more. `append` raises `coda_core.errors.ConversationTaken` for one that another living process has.
     """
 
     def claim(self, conversation: str) -> bool:
@@ -535,6 +539,9 @@ class SharedStore(StateStore, Protocol):
 
         Of several processes that claim it at the same time, one gets it.
         """
+
+    def release(self, conversation: str) -> None:
+        """Give a conversation up, so that any process may claim it. Does nothing where it is not this process's."""
 
 
 # Audio source and transport

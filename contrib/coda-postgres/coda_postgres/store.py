@@ -88,6 +88,14 @@ class PostgresStore:
                 connection.execute("UPDATE conversations SET server = %s WHERE id = %s", (server, id))
             return True
 
+    def release(self, conversation: str) -> None:
+        if self._presence.id is not None:
+            with self._session.writing(f"release conversation {conversation}") as connection:
+                connection.execute(
+                    "UPDATE conversations SET server = NULL WHERE conversation = %s AND server = %s",
+                    (to_column(conversation), self._presence.id),
+                )
+
     def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
         id = self._id(conversation)
         if id is None:
