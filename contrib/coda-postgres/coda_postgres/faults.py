@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,9 +15,6 @@ from psycopg.conninfo import conninfo_to_dict
 __all__ = ["explained", "shown"]
 
 _FOUND_AND_REMEDY: Final[tuple[tuple[type[psycopg.Error], str, str], ...]] = (
-    (errors.InvalidPassword, "the password is refused", "Check the url's user and password."),
-    (errors.InvalidAuthorizationSpecification, "the user is refused", "Check the url's user, and pg_hba.conf."),
-    (errors.InvalidCatalogName, "there is no such database", "Make it with createdb, or name another in the url."),
     (errors.InsufficientPrivilege, "the user may not do that", "Grant it CREATE on the database, or own the schema."),
     (errors.LockNotAvailable, "another process holds a lock", "Wait for it, or raise timeout_seconds."),
     (errors.DiskFull, "the server's disk is full", "Free some space; what was stored before is safe."),
@@ -24,6 +22,14 @@ _FOUND_AND_REMEDY: Final[tuple[tuple[type[psycopg.Error], str, str], ...]] = (
     (errors.ReadOnlySqlTransaction, "the server is read-only", "Name the primary in the url, not a standby."),
     (errors.AdminShutdown, "the server is shutting down", "Start it again; what was stored before is safe."),
     (errors.CannotConnectNow, "the server is starting or stopping", "Wait until it is up."),
+)
+
+# Of a connection that is refused, libpq gives the words and no code.
+_REFUSED: Final[tuple[tuple[str, str, str], ...]] = (
+    (r'database "[^"]*" does not exist', "there is no such database", "Make it with createdb, or name another."),
+    (r'role "[^"]*" does not exist', "there is no such user", "Make it with createuser, or name another in the url."),
+    (r"password", "the password is refused", "Check the url's user and password."),
+    (r"pg_hba\.conf", "the user may not connect from here", "Add a line for it to the server's pg_hba.conf."),
 )
 
 
@@ -48,4 +54,8 @@ def explained(place: str, doing: str) -> Iterator[None]:
             if isinstance(error, kind):
                 found, remedy = its_finding, its_remedy
         said = " ".join(str(error).split())
+        for words, its_finding, its_remedy in _REFUSED:
+            if error.sqlstate is None and re.search(words, said):
+                found, remedy = its_finding, its_remedy
+                break
         raise StoreError(f"PostgreSQL at {place}: could not {doing}: {found} ({said}). {remedy}") from error

@@ -30,16 +30,24 @@ _NETWORK: Final = {
 
 
 def connect(config: PostgresStoreConfig) -> Connection:
-    """Return a connection in autocommit mode that looks for tables in the schema, and waits for no lock for ever."""
-    connection: Connection = psycopg.connect(
-        make_conninfo(
+    """Return a connection in autocommit mode that looks for tables in the schema, and waits for no lock for ever.
+
+    Raises `psycopg.OperationalError`, and `StoreError` where the url is none.
+    """
+    try:
+        target = make_conninfo(
             config.url,
             connect_timeout=max(2, math.ceil(config.timeout_seconds)),
             application_name="coda",
             **_NETWORK,
-        ),
-        autocommit=True,
-    )
+        )
+    except psycopg.ProgrammingError:
+        # What libpq says of it may be a part of the password.
+        raise StoreError(
+            "the state store's url cannot be read; write it as in postgresql://user:password@host:5432/database, with "
+            "%40 for an @ in the password"
+        ) from None
+    connection: Connection = psycopg.connect(target, autocommit=True)
     try:
         for name, value in (
             ("search_path", sql.Identifier(config.schema).as_string()),
