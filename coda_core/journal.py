@@ -140,10 +140,11 @@ class Journal:
                     self._logger.error("%d events could not be stored before the end", len(self._pending))
                     return
                 await self._pause()
-            except ConversationTaken as error:
-                self._give_up(error)
             except Exception as error:
-                await self._sift(batch, error)
+                if isinstance(error, ConversationTaken) and error.conversation in self.conversations:
+                    self._give_up(error)
+                else:
+                    await self._sift(batch, error)
             else:
                 self._stored(batch)
 
