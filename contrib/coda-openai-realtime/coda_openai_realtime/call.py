@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -328,7 +328,7 @@ class Call:
             case AudioFrame():
                 await self._tell_frame(output)
             case ExtractedText(speaker="moshi", extractor=self._extractor):
-                self._outbox.put(self._responses.word(output))
+                self._pass_on(lambda: self._responses.word(output))
             case Injection(status="finished" | "cancelled" | "expired", command=number):
                 self._texts = {id: each for id, each in self._texts.items() if each.id != number}
             case Interrupted():
@@ -348,9 +348,13 @@ class Call:
             self._silenced = False
             if self._settings.interrupts and self._responses.speaking:
                 await self._interrupt("turn_detected")
+        self._pass_on(lambda: self._responses.frame(frame))
+
+    def _pass_on(self, happens: Callable[[], list[dict[str, Any]]]) -> None:
+        """Tell what comes of Moshi; where a response begins or ends by it, the line goes on."""
         active = self._responses.active
-        self._outbox.put(self._responses.frame(frame))
-        if active and not self._responses.active:
+        self._outbox.put(happens())
+        if active != self._responses.active:
             self._line.hold()
 
 

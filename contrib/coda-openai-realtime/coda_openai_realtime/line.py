@@ -130,13 +130,21 @@ class Line:
                 else:
                     await self._clock.sleep_until(now + _LOOK_S / 2)
             elif now >= self._held_until_s and not self._wanted():
-                await self._stand_still()
+                if self._answered():
+                    await self._stand_still()
+                else:
+                    await self._clock.sleep_until(now + _LOOK_S)
             else:
                 due = self._covered_s + (0.0 if self._filling else _LATE_S)
                 if now < due:
                     await self._clock.sleep_until(min(due, now + _LOOK_S))
                 else:
                     await self._give(self._silence(), client=False)
+
+    def _answered(self) -> bool:
+        """Whether all that was sent was stepped, but for what fills no frame."""
+        frame_s = self.conversation.frame_s
+        return self._sent_s - self._lost_s - self.conversation.frames * frame_s < frame_s - 1e-6
 
     async def _stand_still(self) -> None:
         self._wake.clear()

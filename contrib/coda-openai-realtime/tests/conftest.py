@@ -15,9 +15,10 @@ import pytest
 import websockets
 from coda_core import Kernel, Listening, Stack, load_plugins
 from coda_core.testing import plugin
-from coda_openai_realtime.config import OpenaiRealtimeConfig
 from numpy.typing import NDArray
 from openai import AsyncOpenAI
+
+from coda_openai_realtime.config import OpenaiRealtimeConfig
 
 FRAME = 1_920
 PATIENCE_S = 60

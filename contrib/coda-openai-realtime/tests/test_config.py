@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from coda_openai_realtime.config import OpenaiRealtimeConfig, VoiceFile
 
 

@@ -1,4 +1,5 @@
 from coda_core.testing.conformance import TransportConformance
+
 from coda_openai_realtime.register import coda_register_transports
 
 

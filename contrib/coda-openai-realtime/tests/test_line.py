@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from coda_core import AudioFormat, Block, Conversation
 from coda_core.testing import ManualClock
+
 from coda_openai_realtime.line import Line, Overrun
 
 FORMAT = AudioFormat(sample_type="int16")
@@ -24,6 +25,10 @@ class Heard:
     status: str = "live"
     frame_s: float = 0.08
     sound: str = ""
+
+    @property
+    def frames(self) -> int:
+        return len(self.sound)
 
     async def send_block(self, block: Block) -> None:
         assert self.status == "live"

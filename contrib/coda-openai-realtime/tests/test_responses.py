@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from coda_core import AudioFrame, ExtractedText, Vocabulary
+
 from coda_openai_realtime.items import Items
 from coda_openai_realtime.refusal import Refused
 from coda_openai_realtime.responses import Asked, Pace, Responses
@@ -31,13 +32,17 @@ OVER = [
     "response.output_item.done",
     "response.done",
 ]
-VOCABULARY = Vocabulary(pieces=(b"", b"good", b"question", b"s"), word_starts=frozenset({1, 2}), padding=0, end_of_padding=0)
+VOCABULARY = Vocabulary(
+    pieces=(b"", b"good", b"question", b"s"), word_starts=frozenset({1, 2}), padding=0, end_of_padding=0
+)
 
 
 class Story:
     """Responses that are told frame by frame: `v` for Moshi's voice, `.` for silence."""
 
-    def __init__(self, *, end: int = 3, wait: int = 5, most: int = 100, settings: SessionSettings | None = None) -> None:
+    def __init__(
+        self, *, end: int = 3, wait: int = 5, most: int = 100, settings: SessionSettings | None = None
+    ) -> None:
         self.items = Items()
         self.settings = settings or SessionSettings(model="moshi")
         pace = Pace(frame_s=FRAME_S, end=end, wait=wait, most=most)
@@ -72,7 +77,7 @@ class Story:
     def heard(self) -> list[int]:
         """The frames whose sound was passed on."""
         pcm = b"".join(base64.b64decode(event["delta"]) for event in self.events if event["type"] == DELTA)
-        return np.frombuffer(pcm, "<i2")[::1_920].tolist()
+        return [int(sample) for sample in np.frombuffer(pcm, "<i2")[::1_920]]
 
     def _frame(self, voice: bool) -> Sequence[dict[str, Any]]:
         pcm = np.full(1_920, self.now / 32_768, np.float32)
@@ -142,7 +147,7 @@ def test_one_that_is_asked_for_is_created_at_once_and_takes_the_voice_that_comes
 
 
 def test_one_that_is_asked_for_in_vain_is_done_without_output() -> None:
-    story = Story(wait=5)
+    story = Story()
     story.ask()
     assert story.goes("....") == []
     assert story.goes(".") == ["response.done"]
@@ -192,7 +197,7 @@ def test_a_voice_that_never_ends_is_cut_into_responses() -> None:
 
 
 def test_as_text_there_are_words_and_no_sound() -> None:
-    story = Story(settings=SessionSettings(model="moshi", modality="text"))
+    story = Story(modality="text")
     story.goes("v")
     story.word("good", 0)
     assert story.goes("...")[-1] == "response.done"

@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from coda_openai_realtime.sound import FORMATS, PCM, Encoder, SoundFormat, decoded
 from numpy.typing import NDArray
+
+from coda_openai_realtime.sound import FORMATS, PCM, Encoder, SoundFormat, decoded
 
 G711 = [format for format in FORMATS if format is not PCM]
 SUBTYPES = {"audio/pcmu": "ULAW", "audio/pcma": "ALAW"}
