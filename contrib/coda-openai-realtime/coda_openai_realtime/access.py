@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from coda_openai_realtime.config import OpenaiRealtimeConfig
+from coda_openai_realtime.config import OpenaiRealtimeConfig, is_loopback
 from coda_openai_realtime.dialect import BETA, TODAY, Dialect
 from coda_openai_realtime.refusal import Refused, error_event
 
@@ -81,7 +81,16 @@ class Access:
     def _refused_origin(self, request: Request) -> bool:
         # A browser says where a page comes from, and a page of anywhere can reach this machine's own servers.
         origins = request.headers.get_all("Origin")
-        return self.config.token is None and any(origin not in self.config.allowed_origins for origin in origins)
+        return self.config.token is None and not all(self._is_known(origin, request) for origin in origins)
+
+    def _is_known(self, origin: str, request: Request) -> bool:
+        if origin in self.config.allowed_origins:
+            return True
+        # Some clients that are no browsers give the server's own address. A page cannot, unless it has had its own
+        # name point to this machine: so the name must be one of this machine.
+        parts = urlsplit(origin)
+        own = is_loopback(parts.hostname or "") or parts.hostname == self.config.host
+        return own and parts.netloc.lower() in [host.lower() for host in request.headers.get_all("Host")]
 
 
 def _is_page(request: Request) -> bool:

@@ -264,6 +264,7 @@ class Call:
         if len(text) > _LONGEST_TEXT:
             message = f"Invalid '{param}': {len(text)} characters; at most {_LONGEST_TEXT} can be said at once."
             raise Refused(code="string_above_max_length", message=message, param=param)
+        await self._line.resume()
         try:
             receipt = await self._conversation.say(text, deadline_s=self._config.say_deadline_s)
         except Incapable as error:
@@ -300,6 +301,7 @@ class Call:
         self._outbox.put(self._responses.ask(asked))
         if self._silenced:
             # It would wait for somebody to speak: a silence of one frame takes the place of that.
+            await self._line.resume()
             await self._conversation.interrupt(self._conversation.frame_s)
             self._silenced = False
         self._line.hold()
@@ -331,6 +333,7 @@ class Call:
                 self._pass_on(lambda: self._responses.word(output))
             case Injection(status="finished" | "cancelled" | "expired", command=number):
                 self._texts = {id: each for id, each in self._texts.items() if each.id != number}
+                self._line.hold()  # the last word's sound is still to come
             case Interrupted():
                 self._outbox.drop_audio()
             case Gap(frames=frames):

@@ -81,7 +81,7 @@ class OpenaiRealtimeConfig:
     )
     hold_line_s: float = setting(
         5.0,
-        minimum=0,
+        minimum=1,
         maximum=86_400,
         help="seconds that Moshi goes on hearing silence for after a client's last audio, text or answer",
     )
@@ -90,6 +90,9 @@ class OpenaiRealtimeConfig:
     max_message_bytes: int = setting(2_097_152, minimum=1024, maximum=16_777_216, help="largest message of a client")
     max_messages_per_s: float = setting(
         200.0, minimum=1, help="messages per second that a client may send, on average over some seconds"
+    )
+    max_bytes_per_s: float = setting(
+        524_288.0, minimum=1024, help="bytes per second that a client may send, on average, beside a few large messages"
     )
     max_audio_ahead_s: float = setting(
         60.0,

@@ -97,6 +97,11 @@ class Line:
         self._queue.clear()
         self._queued_s = 0.0
 
+    async def resume(self) -> None:
+        """Have the conversation go on where it stands still. Raises what `Conversation.resume` does."""
+        if self.conversation.status in ("paused", "parked"):
+            await self.conversation.resume()
+
     def hold(self) -> None:
         """Something happened: go on for a while, whether or not the client sends audio."""
         self._held_until_s = self._clock.now() + self._hold_s
@@ -166,9 +171,8 @@ class Line:
             self._covered_s = min(since_s + seconds, now + _LONGEST_BLOCK_S)
             self._filling = not client
             self._sent_s += seconds
+            await self.resume()
             try:
-                if self.conversation.status in ("paused", "parked"):
-                    await self.conversation.resume()
                 await self.conversation.send_block(block)
             except ConversationParked:  # its slot was given to somebody else in between
                 await self.conversation.resume()

@@ -26,6 +26,8 @@ from coda_openai_realtime.refusal import CloseCode, Parting, Refused, error_even
 __all__ = ["Session"]
 
 _BURST_S: Final = 5.0
+_BURST_MESSAGES: Final = 4
+"""So many of the largest messages may come at once."""
 _FAREWELL_S: Final = 1.0
 """What a client gets to take the last words."""
 _REASON_BYTES: Final = 123
@@ -68,7 +70,7 @@ class Session:
                 await self._part(Parting(CloseCode.FAILED, "internal error", error))
         finally:
             sending.cancel()
-            await asyncio.wait([sending])
+            await asyncio.gather(sending, return_exceptions=True)
 
     async def _serve(self, sending: asyncio.Task[None]) -> None:
         request = self._connection.request
@@ -97,7 +99,9 @@ class Session:
 
     async def _listen(self, call: Call) -> None:
         config = self._config
-        messages = Allowance(config.max_messages_per_s, _BURST_S * config.max_messages_per_s, self._clock.now)
+        now = self._clock.now
+        messages = Allowance(config.max_messages_per_s, _BURST_S * config.max_messages_per_s, now)
+        size = Allowance(config.max_bytes_per_s, _BURST_MESSAGES * config.max_message_bytes, now)
         while True:
             try:
                 async with asyncio.timeout(config.idle_timeout_s):
@@ -107,6 +111,9 @@ class Session:
                 raise Parting(CloseCode.POLICY, reason, Refused(code="session_idle", message=reason)) from None
             if not messages.take(1):
                 reason = f"more than {config.max_messages_per_s:g} messages a second"
+                raise Parting(CloseCode.POLICY, reason, Refused(code="rate_limit_exceeded", message=reason))
+            if not size.take(len(message)):
+                reason = f"more than {config.max_bytes_per_s:g} bytes a second"
                 raise Parting(CloseCode.POLICY, reason, Refused(code="rate_limit_exceeded", message=reason))
             try:
                 await self._obey(call, message)

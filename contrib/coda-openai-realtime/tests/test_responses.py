@@ -13,7 +13,7 @@ from coda_core import AudioFrame, ExtractedText, Vocabulary
 from coda_openai_realtime.items import Items
 from coda_openai_realtime.refusal import Refused
 from coda_openai_realtime.responses import Asked, Pace, Responses
-from coda_openai_realtime.session_settings import SessionSettings
+from coda_openai_realtime.session_settings import Modality, SessionSettings
 from coda_openai_realtime.sound import PCM
 
 FRAME_S = 0.08
@@ -40,12 +40,10 @@ VOCABULARY = Vocabulary(
 class Story:
     """Responses that are told frame by frame: `v` for Moshi's voice, `.` for silence."""
 
-    def __init__(
-        self, *, end: int = 3, wait: int = 5, most: int = 100, settings: SessionSettings | None = None
-    ) -> None:
+    def __init__(self, *, most: int = 100, modality: Modality = "audio") -> None:
         self.items = Items()
-        self.settings = settings or SessionSettings(model="moshi")
-        pace = Pace(frame_s=FRAME_S, end=end, wait=wait, most=most)
+        self.settings = SessionSettings(model="moshi", modality=modality)
+        pace = Pace(frame_s=FRAME_S, end=3, wait=5, most=most)
         self.responses = Responses(pace, self.items, VOCABULARY, lambda: self.settings, "conv_1")
         self.now = 0
         self.events: list[dict[str, Any]] = []

@@ -165,6 +165,15 @@ async def test_a_message_that_is_too_large_ends_it(serve: Serve, raw: Connect) -
         await _until(lambda: not served.kernel.conversations)
 
 
+async def test_more_than_a_few_large_messages_at_once_end_it(serve: Serve, raw: Connect) -> None:
+    async with serve(max_message_bytes=4096, max_bytes_per_s=1024) as served, raw(served.url) as client:
+        await client.next("conversation.created")
+        for _ in range(6):
+            await client.send(type="input_audio_buffer.append", audio="A" * 4000)
+        assert await client.until_closed() == 1008
+        assert client.seen[-1]["error"]["code"] == "rate_limit_exceeded"
+
+
 async def test_too_much_audio_is_refused_and_too_many_messages_end_it(serve: Serve, raw: Connect) -> None:
     async with serve(max_messages_per_s=10, max_audio_ahead_s=4.0) as served, raw(served.url) as client:
         await client.next("conversation.created")
@@ -233,8 +242,10 @@ async def test_pages_of_anywhere_cannot_reach_a_server_without_a_token(serve: Se
             async with raw(served.url, origin="https://example.com"):
                 pass
         assert refused.value.response.status_code == 403
-        async with raw(served.url, origin="https://example.org") as client:
-            assert (await client.next())["type"] == "session.created"
+        own: Any = served.url.removesuffix("/v1").replace("ws", "http", 1)
+        for origin in ("https://example.org", own):
+            async with raw(served.url, origin=origin) as client:
+                assert (await client.next())["type"] == "session.created"
 
 
 async def test_what_is_sent_without_waiting_for_anything_is_answered_in_order(serve: Serve, raw: Connect) -> None:
@@ -254,13 +265,17 @@ async def test_a_conversation_that_is_closed_here_ends_the_session(serve: Serve,
 
 
 async def test_a_conversation_that_was_parked_goes_on(serve: Serve, raw: Connect) -> None:
-    async with serve(hold_line_s=0.0) as served, raw(served.url) as client:
+    async with serve(hold_line_s=1.0) as served, raw(served.url) as client:
         await client.send(type="input_audio_buffer.append", audio=spoken(3))
         await client.next("response.done")
         (conversation,) = served.kernel.conversations.values()
         await _until(lambda: conversation.status == "paused")
         await conversation.park()
         await client.send(type="input_audio_buffer.append", audio=spoken(3))
+        assert (await client.next("response.done"))["response"]["status"] == "completed"
+        await _until(lambda: conversation.status == "paused")
+        await conversation.park()
+        await client.send(type="conversation.item.create", item=MESSAGE)
         assert (await client.next("response.done"))["response"]["status"] == "completed"
 
 
