@@ -23,7 +23,7 @@ _FASTEST: Final = 1.5
 """How much faster than it plays audio is passed on: more than 1, so that a client that was held up catches up."""
 _AT_ONCE_S: Final = 2.0
 """Audio that is passed on at once, whenever it comes."""
-_LATE_S: Final = 0.25
+_LATE_S: Final = 0.5
 """How late audio may be before silence stands in for it."""
 _LONGEST_BLOCK_S: Final = 1.0
 """A client that sends its audio in longer pieces than this has silence between them."""

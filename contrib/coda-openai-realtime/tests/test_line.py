@@ -106,7 +106,7 @@ async def test_silence_stands_in_for_a_while_and_then_the_conversation_stands_st
     async with opened(hold_s=2.0) as bench:
         await bench.says(1)
         assert set(await bench.passes(2.0)) == {"."}
-        assert 18 <= len(bench.heard.sound) <= 25
+        assert 14 <= len(bench.heard.sound) <= 25
         assert await bench.passes(5.0) in ("", ".")
         assert bench.heard.status == "paused"
         await bench.says(1)
@@ -117,7 +117,7 @@ async def test_silence_goes_on_as_long_as_something_is_to_come() -> None:
     async with opened(hold_s=0.0) as bench:
         bench.wanted[0] = True
         bench.line.hold()
-        assert 55 <= len(await bench.passes(5.0)) <= 64
+        assert 50 <= len(await bench.passes(5.0)) <= 64
         bench.wanted[0] = False
         await bench.passes(0.2)
         assert await bench.passes(5.0) == ""
