@@ -47,7 +47,10 @@ from coda_openai_realtime.turns import Turns
 
 __all__ = ["Call", "opened"]
 
-_LONGEST_TEXT: Final = 2000
+_LONGEST_TEXT: Final = 20_000
+"""Characters of an item."""
+_LONGEST_SAID: Final = 2000
+"""Characters of one that Moshi speaks."""
 
 
 @asynccontextmanager
@@ -240,14 +243,19 @@ class Call:
     async def _create_item(self, asked: client_events.CreateItem) -> None:
         audio = self._decoded(asked.audio, "item.content") if asked.audio else None
         text = " ".join(asked.texts)
+        # What is put among things that were said before is history, not something to say now.
+        at_end = asked.after in (None, self._items.last)
+        spoken = bool(text) and at_end and asked.role in self._config.spoken_roles
+        most = _LONGEST_SAID if spoken else _LONGEST_TEXT
+        if len(text) > most:
+            message = f"Invalid 'item.content': a text of {len(text)} characters; at most {most} are taken."
+            raise Refused(code="string_above_max_length", message=message, param="item.content")
         kind = "input_audio" if audio is not None and not text else "input_text"
         item = Item(role=asked.role, content_type="output_text" if asked.role == "assistant" else kind)
         if asked.id is not None:
             item.id = asked.id
         if text:
             item.words = [(0.0, text)]
-        # What is put among things that were said before is history, not something to say now.
-        spoken = bool(text) and asked.after in (None, self._items.last) and asked.role in self._config.spoken_roles
         previous = self._items.add(item, asked.after)
         if spoken:
             try:
@@ -261,9 +269,6 @@ class Call:
 
     async def _say(self, item_id: str, text: str) -> None:
         param = "item.content"
-        if len(text) > _LONGEST_TEXT:
-            message = f"Invalid '{param}': {len(text)} characters; at most {_LONGEST_TEXT} can be said at once."
-            raise Refused(code="string_above_max_length", message=message, param=param)
         await self._line.resume()
         try:
             receipt = await self._conversation.say(text, deadline_s=self._config.say_deadline_s)

@@ -11,7 +11,7 @@ from coda_openai_realtime.refusal import Refused
 
 __all__ = ["Item", "Items", "added", "done"]
 
-_KEPT: Final = 1000
+_KEPT: Final = 200
 """Items that are remembered of one session; older ones are forgotten."""
 
 Status = Literal["in_progress", "completed", "incomplete"]

@@ -10,6 +10,8 @@ from typing import Any, Final
 __all__ = ["Outbox", "Stalled"]
 
 _MOST_EVENTS: Final = 10_000
+_ENOUGH_EVENTS: Final = 100
+"""Events that may wait before a client is not listened to any more."""
 _AUDIO: Final = "response.output_audio.delta"
 
 
@@ -28,6 +30,8 @@ class Outbox:
         self._audio = 0
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
 
     def put(self, events: Iterable[dict[str, Any]]) -> None:
         """Queue events. Raises `Stalled` where far too many wait."""
@@ -37,8 +41,11 @@ class Outbox:
                     self._drop_oldest()
                 self._audio += 1
             self._events.append(event)
-        if len(self._events) - self._audio > _MOST_EVENTS:
+        waiting = len(self._events) - self._audio
+        if waiting > _MOST_EVENTS:
             raise Stalled
+        if waiting > _ENOUGH_EVENTS:
+            self._room.clear()
         if self._events:
             self._wake.set()
             self._sent.clear()
@@ -55,9 +62,14 @@ class Outbox:
                 event = self._events.popleft()
                 self._audio -= event["type"] == _AUDIO
                 await send(event)
+            self._room.set()
             self._sent.set()
             self._wake.clear()
             await self._wake.wait()
+
+    async def room(self) -> None:
+        """Wait until so few events wait that more may be asked for; `run` has to be running."""
+        await self._room.wait()
 
     async def drained(self) -> None:
         """Wait until everything is sent; `run` has to be running."""

@@ -103,6 +103,8 @@ class Session:
         messages = Allowance(config.max_messages_per_s, _BURST_S * config.max_messages_per_s, now)
         size = Allowance(config.max_bytes_per_s, _BURST_MESSAGES * config.max_message_bytes, now)
         while True:
+            # Who asks and does not read the answers is not listened to.
+            await self._outbox.room()
             try:
                 async with asyncio.timeout(config.idle_timeout_s):
                     message = await self._connection.recv()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ __all__ = ["OpenaiRealtimeTransport", "open_transport"]
 _QUEUE: Final = 8
 """Messages of one client that are taken from the network before they are looked at."""
 _CLOSE_S: Final = 2.0
+_SEND_BUFFER_BYTES: Final = 65_536
+"""Of the system, for each client: what waits there is late already and cannot be taken back."""
 
 # Neither requests with their keys nor the stack of every client that hangs up belong into a log.
 _quiet = logging.getLogger("coda.openai_realtime.wire")
@@ -53,6 +56,8 @@ class OpenaiRealtimeTransport:
 
         async def handle(connection: ServerConnection) -> None:
             self._inside += 1
+            link = connection.transport.get_extra_info("socket")
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             try:
                 if self._inside <= config.max_connections:
                     await Session(kernel, config, self._context, self._access, connection).run()

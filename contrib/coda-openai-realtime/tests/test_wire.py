@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -285,6 +286,35 @@ async def test_a_server_that_ends_says_that_it_goes_away(serve: Serve) -> None:
         client = Raw(socket)
         await client.next("conversation.created")
     assert await client.until_closed() == 1001
+
+
+async def test_a_client_that_does_not_read_loses_audio_and_no_event(serve: Serve, raw: Connect) -> None:
+    async with serve(send_buffer_frames=5) as served:
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = served.url.removeprefix("ws://").removesuffix("/v1").partition(":")
+        link.connect((host, int(port)))
+        async with raw(served.url, sock=link, max_queue=1) as client:
+            await client.send(type="input_audio_buffer.append", audio=spoken(120))
+            (conversation,) = served.kernel.conversations.values()
+            await _until(lambda: conversation.frames >= 110)
+            done = await client.next("response.done")
+            assert done["response"]["status"] == "completed"
+            types = [event["type"] for event in client.seen]
+            assert 5 < types.count("response.output_audio.delta") < 110
+            assert types[0] == "session.created"
+            assert types.index("response.created") < types.index("response.content_part.added")
+            assert "input_audio_buffer.committed" in types
+
+
+async def test_a_client_that_asks_and_does_not_read_is_not_listened_to(serve: Serve, raw: Connect) -> None:
+    async with serve(max_messages_per_s=1e6) as served, raw(served.url) as client:
+        item = {**MESSAGE, "role": "system", "id": "long", "content": [{"type": "input_text", "text": LONG * 6}]}
+        await client.send(type="conversation.item.create", item=item)
+        for _ in range(400):
+            await client.send(type="conversation.item.retrieve", item_id="long")
+        for _ in range(400):
+            assert (await client.next("conversation.item.retrieved"))["item"]["content"][0]["text"] == LONG * 6
 
 
 def test_a_client_too_slow_for_audio_loses_the_oldest_and_no_event() -> None:
