@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
+import numpy as np
 from coda_core import AudioFrame, ExtractedText, Vocabulary
 
 from coda_openai_realtime.items import Item, Items, added, done
@@ -24,6 +25,8 @@ __all__ = ["Asked", "Pace", "Responses"]
 Events = list[dict[str, Any]]
 
 _NEVER: Final = -(10**9)
+_SOUND_RMS: Final = 10 ** (-51 / 20)
+"""Level from which a frame of speech is more than what the speech detection holds on to at its end."""
 
 
 @attrs.frozen
@@ -122,8 +125,8 @@ class Responses:
             return []
         events: Events = []
         if self._active is None:
-            if not speaking:
-                self._before = frame if frame.valid else None
+            if not (speaking and _is_sound(frame)):
+                self._before = frame if frame.valid and not speaking else None
                 return events
             events += self._create(self._unasked())
         events += self._heard(frame, speaking)
@@ -324,3 +327,7 @@ class Responses:
         """Return what goes behind the words before, with a space where the vocabulary has one."""
         joined = bool(text.tokens) and text.tokens[0] not in self._vocabulary.word_starts
         return text.text if first or joined else f" {text.text}"
+
+
+def _is_sound(frame: AudioFrame) -> bool:
+    return float(np.sqrt(np.mean(np.square(frame.pcm)))) >= _SOUND_RMS

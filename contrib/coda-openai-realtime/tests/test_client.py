@@ -204,11 +204,12 @@ async def test_truncate(serve: Serve) -> None:
 async def test_truncating_what_is_being_said_ends_that_response(serve: Serve) -> None:
     async with serve() as served, served.client().realtime.connect(model="any") as connection:
         follower = Follower(connection)
-        await connection.input_audio_buffer.append(audio=spoken(25))
+        await connection.input_audio_buffer.append(audio=spoken(5))
         first = await follower.next("response.output_audio.delta")
         await connection.conversation.item.truncate(item_id=first.item_id, content_index=0, audio_end_ms=80)
         assert (await follower.next("response.done")).response.status == "cancelled"
         await follower.next("conversation.item.truncated")
+        await connection.input_audio_buffer.append(audio=spoken(5))
         later = await follower.next("response.output_audio.delta")
         assert later.item_id != first.item_id
 

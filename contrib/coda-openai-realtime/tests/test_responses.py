@@ -38,7 +38,10 @@ VOCABULARY = Vocabulary(
 
 
 class Story:
-    """Responses that are told frame by frame: `v` for Moshi's voice, `.` for silence."""
+    """Responses that are told frame by frame.
+
+    `v` is Moshi's voice, `h` a quiet frame that still counts as voice, `.` is silence.
+    """
 
     def __init__(self, *, most: int = 100, modality: Modality = "audio") -> None:
         self.items = Items()
@@ -50,7 +53,7 @@ class Story:
 
     def goes(self, frames: str) -> list[str]:
         """Go on; return the types of what came of it."""
-        return self._took([event for frame in frames for event in self._frame(frame == "v")])
+        return self._took([event for frame in frames for event in self._frame(frame)])
 
     def word(self, text: str, frame: int, tokens: tuple[int, ...] = ()) -> list[str]:
         start_s = frame * FRAME_S
@@ -77,10 +80,12 @@ class Story:
         pcm = b"".join(base64.b64decode(event["delta"]) for event in self.events if event["type"] == DELTA)
         return [int(sample) for sample in np.frombuffer(pcm, "<i2")[::1_920]]
 
-    def _frame(self, voice: bool) -> Sequence[dict[str, Any]]:
-        pcm = np.full(1_920, self.now / 32_768, np.float32)
+    def _frame(self, kind: str) -> Sequence[dict[str, Any]]:
+        # The first sample tells which frame it is.
+        pcm = np.full(1_920, 0.1 if kind == "v" else 0.0, np.float32)
+        pcm[0] = self.now / 32_768
         self.now += 1
-        return self.responses.frame(AudioFrame("c", self.now - 1, pcm, pcm, moshi_speaking=voice))
+        return self.responses.frame(AudioFrame("c", self.now - 1, pcm, pcm, moshi_speaking=kind != "."))
 
     def _took(self, events: Sequence[dict[str, Any]]) -> list[str]:
         self.events += events
@@ -177,6 +182,14 @@ def test_truncating_the_one_in_progress_ends_it_and_moshi_goes_on_in_the_next() 
     assert story.events[-1]["audio_end_ms"] == 160
     assert story.items.get(story.items.last or "").text == "good"
     assert story.goes("v") == [*BEGUN, DELTA]
+
+
+def test_what_the_speech_detection_holds_on_to_begins_no_response() -> None:
+    story = Story()
+    story.goes("vvhh")
+    story.truncate(0.0)
+    assert story.goes("hh..") == []
+    assert story.goes("vhhhh") == [*BEGUN, *[DELTA] * 6]
 
 
 def test_truncating_beyond_what_was_sent_is_refused() -> None:
