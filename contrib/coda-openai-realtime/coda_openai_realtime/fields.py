@@ -7,7 +7,7 @@ from typing import Any
 
 from coda_openai_realtime.refusal import Refused
 
-__all__ = ["choice", "flag", "mapping", "only", "text", "whole_number"]
+__all__ = ["choice", "flag", "mapping", "only", "text", "whole_number", "written"]
 
 _SHOWN = 80
 
@@ -31,9 +31,18 @@ def text(fields: Mapping[str, Any], name: str, at: str = "") -> str:
     param = f"{at}.{name}" if at else name
     if fields.get(name) is None:
         raise Refused(code="missing_required_parameter", message=f"Missing required parameter: '{param}'.", param=param)
-    value = fields[name]
+    return written(fields[name], param)
+
+
+def written(value: Any, param: str) -> str:
+    """Return a string that can be written as UTF-8."""
     if not isinstance(value, str):
         raise _wrong(value, "a string", param)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        message = f"Invalid '{param}': it holds half of a surrogate pair, which is no character."
+        raise Refused(code="invalid_value", message=message, param=param) from None
     return value
 
 

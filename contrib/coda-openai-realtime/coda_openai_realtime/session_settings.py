@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from coda_openai_realtime.config import OpenaiRealtimeConfig
-from coda_openai_realtime.fields import choice, flag, mapping, only
+from coda_openai_realtime.fields import choice, flag, mapping, only, written
 from coda_openai_realtime.refusal import Refused
 from coda_openai_realtime.sound import FORMATS, PCM, SoundFormat
 
@@ -193,13 +193,8 @@ def _input(given: Mapping[str, Any], settings: SessionSettings, abilities: Abili
     return changes
 
 
-def _instructions(value: Any, abilities: Abilities) -> str:
-    if not isinstance(value, str):
-        raise Refused(
-            code="invalid_type",
-            message="Invalid type for 'session.instructions': expected a string.",
-            param="session.instructions",
-        )
+def _instructions(given: Any, abilities: Abilities) -> str:
+    value = written(given, "session.instructions")
     if not abilities.prompt or abilities.config.instructions == "ignore":
         return ""
     most = abilities.config.max_instructions_characters
@@ -215,8 +210,7 @@ def _instructions(value: Any, abilities: Abilities) -> str:
 def _voice(value: Any, settings: SessionSettings, abilities: Abilities) -> str:
     name = value.get("id") if isinstance(value, dict) else value
     param = "session.audio.output.voice"
-    if not isinstance(name, str):
-        raise Refused(code="invalid_type", message=f"Invalid type for '{param}': expected a string.", param=param)
+    name = written(name, param)
     known = tuple(voice.name for voice in abilities.config.voices) if abilities.prompt else ()
     if name in known:
         return name

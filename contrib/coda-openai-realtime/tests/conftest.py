@@ -63,7 +63,12 @@ async def _serve(processor: Any = None, **settings: Any) -> AsyncIterator[Served
         serving = asyncio.create_task(kernel.serve())
         try:
             async with asyncio.timeout(PATIENCE_S):
-                found = await anext(listening)
+                first = asyncio.ensure_future(anext(listening))
+                await asyncio.wait((first, serving), return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    first.cancel()
+                    serving.result()
+                found = await first
             yield Served(found.url, kernel)
         finally:
             serving.cancel()

@@ -21,6 +21,7 @@ from coda_openai_realtime.refusal import Refused
 from .conftest import PATIENCE_S, Connect, Raw, Serve, spoken
 
 MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+WORDS = [{"type": "input_text", "text": "hello " * 200}]
 LONG = "x" * 3000
 
 WRONG: list[tuple[str | bytes | dict[str, Any], str]] = [
@@ -64,6 +65,7 @@ WRONG: list[tuple[str | bytes | dict[str, Any], str]] = [
     ({"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"kind": 1}}}}}, "unknown_parameter"),
     ({"type": "session.update", "session": {"output_modalities": ["video"]}}, "invalid_value"),
     ({"type": "session.update", "session": {"instructions": ["be kind"]}}, "invalid_type"),
+    ({"type": "session.update", "session": {"instructions": "\ud800"}}, "invalid_value"),
     ({"type": "session.update", "session": {"instructions": LONG}}, "string_above_max_length"),
     ({"type": "conversation.item.create"}, "invalid_type"),
     ({"type": "conversation.item.create", "item": {"type": "function_call_output"}}, "unsupported_item"),
@@ -263,6 +265,19 @@ async def test_a_conversation_that_is_closed_here_ends_the_session(serve: Serve,
         (conversation,) = served.kernel.conversations.values()
         await conversation.close()
         assert await client.until_closed() == 1000
+
+
+async def test_a_fault_of_the_model_fails_the_response_and_ends_the_session(serve: Serve, raw: Connect) -> None:
+    async with serve() as served, raw(served.url) as client:
+        await client.send(type="conversation.item.create", item={**MESSAGE, "content": WORDS})
+        await client.next("response.output_audio_transcript.delta")
+        (conversation,) = served.kernel.conversations.values()
+        conversation.break_off("the device fell off the bus", "fault")
+        response = (await client.next("response.done"))["response"]
+        assert (response["status"], response["status_details"]["error"]["code"]) == ("failed", "conversation_failed")
+        error = (await client.next("error"))["error"]
+        assert (error["type"], error["message"]) == ("server_error", "the device fell off the bus")
+        assert await client.until_closed() == 1011
 
 
 async def test_a_conversation_that_was_parked_goes_on(serve: Serve, raw: Connect) -> None:
