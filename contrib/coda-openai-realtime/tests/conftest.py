@@ -146,3 +146,10 @@ def heard(events: Sequence[Any]) -> NDArray[np.int16]:
     """Return the audio of the events of OpenAI's client."""
     deltas = [base64.b64decode(each.delta) for each in events if each.type == "response.output_audio.delta"]
     return np.frombuffer(b"".join(deltas), "<i2")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until something is true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from openai import OpenAI
 from coda_openai_realtime.config import VoiceFile
 from coda_openai_realtime.sound import FORMATS, Encoder, decoded
 
-from .conftest import FRAME, PATIENCE_S, Serve, heard, noise, silence, spoken
+from .conftest import FRAME, PATIENCE_S, Serve, heard, noise, silence, spoken, until
 
 BEGUN = [
     "response.created",
@@ -179,7 +178,7 @@ async def test_a_text_that_waits_can_be_taken_back(serve: Serve) -> None:
         assert (await follower.next("conversation.item.deleted")).item_id == "first"
         await connection.response.cancel()
         (conversation,) = served.kernel.conversations.values()
-        await _until(lambda: not conversation._receipts.open)
+        await until(lambda: not conversation._receipts.open)
         assert "error" not in follower.types
 
 
@@ -357,7 +356,7 @@ async def test_a_full_house_says_so_and_the_next_who_leaves_makes_room(serve: Se
                 with pytest.raises(websockets.ConnectionClosedError):
                     await turned_away.recv()
                 assert turned_away._connection.close_code == 1013
-        await _until(lambda: not served.kernel.conversations)
+        await until(lambda: not served.kernel.conversations)
         async with served.client().realtime.connect(model="any") as connection:
             assert (await connection.recv()).type == "session.created"
 
@@ -388,7 +387,7 @@ async def test_who_hangs_up_leaves_nothing_behind(serve: Serve) -> None:
             await connection.input_audio_buffer.append(audio=spoken(3))
             await Follower(connection).next("response.output_audio.delta")
             assert len(served.kernel.conversations) == 1
-        await _until(lambda: not served.kernel.conversations)
+        await until(lambda: not served.kernel.conversations)
         assert served.kernel.measures().live == 0
 
 
@@ -442,9 +441,3 @@ def _loud(pcm: Any) -> Any:
     """Return audio without the silence at its ends."""
     (loud,) = np.nonzero(pcm)
     return pcm[loud[0] : loud[-1] + 1]
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from coda_openai_realtime.client_events import fields_of
 from coda_openai_realtime.outbox import Outbox, Stalled
 from coda_openai_realtime.refusal import Refused
 
-from .conftest import PATIENCE_S, Connect, Raw, Serve, spoken
+from .conftest import Connect, Raw, Serve, spoken, until
 
 MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
 WORDS = [{"type": "input_text", "text": "hello " * 200}]
@@ -165,7 +163,7 @@ async def test_a_message_that_is_too_large_ends_it(serve: Serve, raw: Connect) -
         async with raw(served.url) as client:
             await client.send(type="input_audio_buffer.append", audio="A" * 200_000)
             assert await client.until_closed() == 1009
-        await _until(lambda: not served.kernel.conversations)
+        await until(lambda: not served.kernel.conversations)
 
 
 async def test_more_than_a_few_large_messages_at_once_end_it(serve: Serve, raw: Connect) -> None:
@@ -285,11 +283,11 @@ async def test_a_conversation_that_was_parked_goes_on(serve: Serve, raw: Connect
         await client.send(type="input_audio_buffer.append", audio=spoken(3))
         await client.next("response.done")
         (conversation,) = served.kernel.conversations.values()
-        await _until(lambda: conversation.status == "paused")
+        await until(lambda: conversation.status == "paused")
         await conversation.park()
         await client.send(type="input_audio_buffer.append", audio=spoken(3))
         assert (await client.next("response.done"))["response"]["status"] == "completed"
-        await _until(lambda: conversation.status == "paused")
+        await until(lambda: conversation.status == "paused")
         await conversation.park()
         await client.send(type="conversation.item.create", item=MESSAGE)
         assert (await client.next("response.done"))["response"]["status"] == "completed"
@@ -312,7 +310,7 @@ async def test_a_client_that_does_not_read_loses_audio_and_no_event(serve: Serve
         async with raw(served.url, sock=link, max_queue=1) as client:
             await client.send(type="input_audio_buffer.append", audio=spoken(120))
             (conversation,) = served.kernel.conversations.values()
-            await _until(lambda: conversation.frames >= 110)
+            await until(lambda: conversation.frames >= 110)
             done = await client.next("response.done")
             assert done["response"]["status"] == "completed"
             types = [event["type"] for event in client.seen]
@@ -348,9 +346,3 @@ def test_a_client_too_slow_for_audio_loses_the_oldest_and_no_event() -> None:
 def test_numbers_that_are_none_are_no_json() -> None:
     with pytest.raises(Refused):
         fields_of('{"type": Infinity}')
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
