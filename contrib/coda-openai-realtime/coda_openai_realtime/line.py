@@ -65,7 +65,7 @@ class Line:
         self._covered_s = clock.now()
         """Until when what was passed on would play."""
         self._filling = False
-        self._held_until_s = clock.now()
+        self._since_s = self._held_until_s = clock.now()
         self._wake = asyncio.Event()
         self._giving = asyncio.Lock()
         self._stretches = deque([_Stretch(0.0, 0.0, True)], maxlen=_STRETCHES)
@@ -135,7 +135,8 @@ class Line:
                 else:
                     await self._clock.sleep_until(now + _LOOK_S / 2)
             elif now >= self._held_until_s and not self._wanted():
-                if self._answered():
+                # A client that has just come is about to say something.
+                if self._answered() and now - self._since_s >= self._hold_s:
                     await self._stand_still()
                 else:
                     await self._clock.sleep_until(now + _LOOK_S)
@@ -154,7 +155,7 @@ class Line:
     async def _stand_still(self) -> None:
         self._wake.clear()
         self._filling = False
-        if self._sent_s and self.conversation.status == "live":
+        if self.conversation.status == "live":
             await self.conversation.pause()
         if not self._queue:
             await self._wake.wait()

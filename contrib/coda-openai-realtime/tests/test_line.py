@@ -82,8 +82,12 @@ async def opened(**settings: float) -> AsyncIterator[Bench]:
 
 async def test_nothing_is_heard_before_the_client_says_something() -> None:
     async with opened() as bench:
-        assert await bench.passes(3.0) == ""
+        assert await bench.passes(0.5) == ""
         assert bench.heard.status == "live"
+        assert await bench.passes(3.0) == ""
+        assert bench.heard.status == "paused"
+        await bench.says(1)
+        assert (bench.heard.sound, bench.heard.status) == ("c", "live")
 
 
 async def test_a_client_that_speaks_all_the_time_is_heard_as_it_is() -> None:
