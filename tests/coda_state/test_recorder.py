@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TypeVar
 
 import attrs
@@ -14,7 +15,7 @@ import pytest
 
 from coda_core.audio import to_int16
 from coda_core.errors import StoreError
-from coda_core.events import Event, Fault, Opened
+from coda_core.events import Closed, Event, Fault, Opened
 from coda_core.interfaces import Context, ParkedState, ProcessorInfo, SlotOptions, StepRecord
 from coda_core.recording import Recording, part_name, read_recording
 from coda_core.text import Vocabulary
@@ -22,6 +23,7 @@ from coda_state import recorder
 from coda_state.config import ConversationManagerConfig
 from coda_state.conversation import ConversationManager, open_conversation_manager
 from coda_state.memory import MemoryStore
+from coda_state.sqlite import SqliteStore
 
 T = TypeVar("T")
 Enter = Callable[[AbstractAsyncContextManager[T]], T]
@@ -65,7 +67,7 @@ def make(enter: Enter[ConversationManager], context: Context, store: Fragile) ->
 
 def steps(conversation: str, frames: Iterable[int]) -> Iterator[StepRecord]:
     for at in frames:
-        draw = np.random.default_rng(at)
+        draw = np.random.default_rng([ord(conversation), at])
         heard, spoken = draw.uniform(-1, 1, (2, FRAME)).astype(np.float32)
         yield StepRecord(
             conversation=conversation,
@@ -210,3 +212,34 @@ def test_what_finds_no_room_in_memory_is_given_up_and_told(
     found = read(store, "a").rows["seen"]
     assert found[:250].all()
     assert not found[250:500].any()
+
+
+def test_purged_with_its_conversation_it_leaves_no_byte(
+    context: Context, enter: Enter[ConversationManager], sqlite: SqliteStore, path: Path
+) -> None:
+    manager = enter(open_conversation_manager(ConversationManagerConfig(), attrs.evolve(context, store=sqlite)))
+    begin(manager, "a")
+    begin(manager, "b")
+    for one, other in zip(steps("a", range(300)), steps("b", range(300)), strict=True):
+        manager.feed([one, other])
+    manager.record([Closed(conversation="a", sequence=2, time_s=1.0), Closed(conversation="b", sequence=2, time_s=9.0)])
+    for conversation in "ab":
+        manager.close(conversation)
+    manager.finish()
+
+    def pieces(conversation: str) -> list[bytes]:
+        parts = [b"".join(sqlite.get_blob(conversation, part_name(number))) for number in range(3)]
+        return [part[start : start + 24] for part in parts for start in range(5_000, len(part) - 24, 5_000)]
+
+    def found(wanted: list[bytes]) -> list[bytes]:
+        left = b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+        return [piece for piece in wanted if piece in left]
+
+    # A piece that a page ends in is in no place as a whole.
+    of_a, of_b = (found(pieces(conversation)) for conversation in "ab")
+    assert min(len(of_a), len(of_b)) > 100
+    assert sqlite.purge(5.0) == "a"
+    assert sqlite.purge(5.0) is None
+    assert not found(of_a)
+    assert found(of_b) == of_b
+    assert read_recording(sqlite, "a") is None

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from coda_core.cli.options import json_option, set_option, verbose_option
 from coda_core.cli.terminal import Terminal, printable
 from coda_core.errors import CodaError
-
-if TYPE_CHECKING:
-    from coda_core.text import ExtractedText
 
 __all__ = ["command"]
 
@@ -104,7 +100,7 @@ def show(
 
     with opened_store(stack, database, overrides) as (store, _):
         story = read_story(store, id)
-        recording = read_recording(store, story.row.conversation)
+        recording = read_recording(store, story.row.conversation) if as_json else None
     facts = story_object(story, recording, events=events)
     if as_json:
         terminal.json(facts)
@@ -133,6 +129,7 @@ def show(
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="A file to write; without it, standard output."
 )
+@json_option
 @verbose_option
 @click.pass_obj
 def export(
@@ -143,39 +140,28 @@ def export(
     overrides: tuple[str, ...],
     format_: str,
     output: Path | None,
+    as_json: bool,
 ) -> None:
     """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML).
 
     Of a recorded conversation the page has both voices, and WAV and FLAC are these: the caller on the left, Moshi on
     the right.
     """
-    from coda_core.cli.conversations.captions import as_srt, as_text, as_vtt
-    from coda_core.cli.conversations.describing import story_object
-    from coda_core.cli.conversations.reading import opened_store, read_story
-    from coda_core.cli.conversations.reporting import report_of, voices_of
-    from coda_core.cli.conversations.sounding import as_audio
-    from coda_core.cli.report import as_html
+    from coda_core.cli.conversations.exporting import exported
+    from coda_core.cli.conversations.reading import opened_store
     from coda_core.cli.whole_file import write_whole
-    from coda_core.recording import read_recording
 
-    captions: dict[str, Callable[[Sequence[ExtractedText]], str]] = {"text": as_text, "vtt": as_vtt, "srt": as_srt}
-    audible = format_ in ("wav", "flac")
-    if audible and output is None:
+    if format_ in ("wav", "flac") and output is None:
         raise CodaError(f"{format_} is no text to print; name a file with --output")
     with opened_store(stack, database, overrides) as (store, _):
-        story = read_story(store, id)
-        recording = None if format_ in captions else read_recording(store, story.row.conversation)
-    made: str | bytes
-    if format_ in captions:
-        made = captions[format_](story.texts)
-    elif format_ == "json":
-        made = json.dumps(story_object(story, recording, events=True), indent=2, ensure_ascii=False) + "\n"
-    elif format_ == "html":
-        made = as_html(report_of(story, voices_of(recording), recording))
-    else:
-        made = as_audio(story, recording, format_)
+        conversation, made = exported(store, id, format_)
+    facts = {"conversation": conversation, "format": format_}
     if output is not None:
         write_whole(output, made)
+        if as_json:
+            terminal.json({**facts, "output": str(output.absolute()), "bytes": output.stat().st_size})
+    elif as_json:
+        terminal.json({**facts, "content": made})
     elif isinstance(made, str):
         terminal.line(made.rstrip("\n"))
 
@@ -184,10 +170,17 @@ def export(
 @_id
 @_store_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @verbose_option
 @click.pass_obj
 def delete(
-    terminal: Terminal, id: str, stack: Path | None, database: Path | None, overrides: tuple[str, ...], yes: bool
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove one conversation for good: its events, words, states and recordings."""
     from coda_core.cli.conversations.describing import utc
@@ -198,7 +191,10 @@ def delete(
         if not yes and not click.confirm(f"Remove {row.conversation} of {utc(row.opened_s)} for good?", err=True):
             raise CodaError("nothing was removed")
         store.delete(row.conversation)
-    terminal.line(f"removed {row.conversation}")
+    if as_json:
+        terminal.json({"removed": [row.conversation]})
+    else:
+        terminal.line(f"removed {row.conversation}")
 
 
 @command.command("search")

@@ -110,4 +110,5 @@ class Outcome:
 
 def _spelt(token: tuple[int, str, float]) -> str:
     number, text, probability = token
-    return printable(f'{number} "{text}" (probability {probability:.2f})' if text else f"{number} ({probability:.2f})")
+    spelt = f' "{text}"' if text else ""
+    return printable(f"token {number}{spelt} (probability {probability:.2f})")
