@@ -282,6 +282,10 @@ class Conversation:
         """End by a fault; the lane is closed already."""
         self._stay.break_off(message, reason)
 
+    async def give_up(self, message: str) -> None:
+        """End here by a fault, because another server has it."""
+        await self._stay.give_up(message)
+
     async def make_way(self, still: Callable[[], bool]) -> None:
         """Park for somebody who waits, unless `still` says, when its turn has come, that it is not to be any more."""
         await self._stay.park("idle", still)

@@ -26,6 +26,7 @@ from coda_core.interfaces import (
     StreamingManager,
 )
 from coda_core.journal import Journal
+from coda_core.sharing import Sharing
 
 if TYPE_CHECKING:
     from coda_core.conversation import Conversation
@@ -58,6 +59,8 @@ class House:
     """Seconds between two savings of what a live conversation could go on from; None for none."""
     published: Callable[[Event], None]
     """Told every event of every conversation."""
+    sharing: Sharing
+    """Which of the stored conversations are this kernel's."""
     conversations: dict[str, Conversation] = attrs.field(factory=dict)
     """Those that are not over, by id; parked ones that were here are among them."""
     background: set[asyncio.Task[None]] = attrs.field(factory=set)
@@ -90,8 +93,9 @@ class House:
         """Take a slot for a parked conversation and go on in it.
 
         Raises `Full`, `StoreError` where its saved state is gone or damaged, and `ModelError` where this processor
-        cannot go on from it. It stays parked then.
+        cannot go on from it. It stays parked then. Raises `ConversationTaken` where another kernel has it.
         """
+        await self.sharing.reclaim(id)
         admission = self.manager.admit()
         if not admission.ok and self._idlest(admission) is None:
             raise _full(admission)

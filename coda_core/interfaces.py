@@ -56,6 +56,7 @@ __all__ = [
     "Recording",
     "Requires",
     "Resizable",
+    "SharedStore",
     "SlotOptions",
     "SlotSettings",
     "StateManager",
@@ -415,7 +416,10 @@ class StateManager(Follower, Protocol):
         """Return what a live conversation is doing, None for one that is not open. Any thread; reads no store."""
 
     def unfinished(self) -> Sequence[Unfinished]:
-        """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+        """Return the stored conversations whose end was never recorded, and that no other living process has.
+
+        Called before any is opened and, with a `SharedStore`, whenever another process has left some.
+        """
 
 
 class Recording(StateManager, Protocol):
@@ -521,6 +525,23 @@ class StateStore(Protocol):
 
     def delete(self, conversation: str) -> None:
         """Remove all of a conversation for good, down to the bytes. Does nothing where there is none."""
+
+
+class SharedStore(StateStore, Protocol):
+    """A store that the kernels of several processes use at the same time.
+
+    A conversation belongs to the process that stored an event of it or claimed it last, until that releases it or lives
+    no more. `append` raises `coda_core.errors.ConversationTaken` for one that another living process has.
+    """
+
+    def claim(self, conversation: str) -> bool:
+        """Take a stored conversation for this process; return False where another living process has it.
+
+        Of several processes that claim it at the same time, one gets it.
+        """
+
+    def release(self, conversation: str) -> None:
+        """Give a conversation up, so that any process may claim it. Does nothing where it is not this process's."""
 
 
 # Audio source and transport

@@ -21,17 +21,20 @@ from coda_core.errors import (
     CodaError,
     ConversationBroken,
     ConversationClosed,
+    ConversationTaken,
     Incapable,
     NotResumable,
     StoreError,
 )
 from coda_core.events import Closed, Event, Opened, Parked, Saved, Unparked
 from coda_core.house import House
-from coda_core.interfaces import SlotOptions, StateStore
+from coda_core.interfaces import SlotOptions, StateStore, Unfinished
 from coda_core.tokens import digest_of, matches, new_token
 
 __all__ = ["Openings"]
 
+_ALL: Final = 2**31 - 1
+_LOOK_EVERY_S: Final = 5.0
 _SECOND_GRACE_S: Final = 30.0
 """For a peer that went away while its conversation came back."""
 
@@ -66,6 +69,8 @@ class Openings:
         self._closed = False
         self._under_way: set[asyncio.Task[Conversation]] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._waiting: set[str] = set()
+        """Parked conversations of other processes that nobody has come back to."""
 
     async def open(
         self,
@@ -95,8 +100,23 @@ class Openings:
 
         Those that wait parked are given as long to come back as if they had been parked now.
         """
+        await self._take_over()
+        if self._house.sharing.shared:
+            self._in_background(self._look_for_killed())
+
+    async def _look_for_killed(self) -> None:
+        """Take over what other servers leave that are killed while this one runs."""
+        clock = self._house.clock
+        while True:
+            await clock.sleep_until(clock.now() + _LOOK_EVERY_S)
+            try:
+                await self._take_over()
+            except StoreError as error:
+                _logger.debug("servers that were killed could not be looked for: %s", error)
+
+    async def _take_over(self) -> None:
         house = self._house
-        left = await house.manager.call(STATE_LABEL, house.state_manager.unfinished)
+        left = await self._left_by_others()
         waiting = [each.conversation for each in left if each.resumable]
         lost = [each for each in left if not each.resumable]
         if left:
@@ -117,8 +137,27 @@ class Openings:
             with suppress(StoreError):  # the journal says so itself, and tries again
                 await house.journal.durable(each.conversation)
             house.journal.forget(each.conversation)
+            if each.resumable:
+                await house.sharing.release(each.conversation)
+        self._waiting.update(waiting)
         if waiting:
             self._in_background(self._expire(waiting, house.clock.now() + house.keep_parked_s))
+
+    async def _left_by_others(self) -> Sequence[Unfinished]:
+        """Return what was left without an end, but for what is this kernel's and what waits already.
+
+        What ends here while the store is asked is this kernel's too: it is in the house, or in the journal, at the
+        beginning or at the end.
+        """
+        house = self._house
+        known = {*house.conversations, *house.journal.conversations, *self._waiting}
+        rows = await house.manager.call(STATE_LABEL, partial(self._store.find, unfinished=True, limit=_ALL))
+        known |= {*house.conversations, *house.journal.conversations}
+        if all(row.conversation in known for row in rows):
+            return ()
+        left: Sequence[Unfinished] = await house.manager.call(STATE_LABEL, house.state_manager.unfinished)
+        known |= {*house.conversations, *house.journal.conversations}
+        return [each for each in left if each.conversation not in known]
 
     async def _expire(self, waiting: Sequence[str], when: float) -> None:
         """Close those of an earlier process that nobody came back to."""
@@ -126,7 +165,10 @@ class Openings:
         await house.clock.sleep_until(when)
         for id in waiting:
             stored: _Stored = await house.manager.call(STATE_LABEL, partial(_stored, self._store, id))
+            self._waiting.discard(id)
             if stored.closed or not stored.parked or id in house.conversations:
+                continue
+            if not await house.sharing.claim(id):
                 continue
             self._record(id, stored.last_sequence, Closed(reason="expired"))
             await house.discard(id)
@@ -227,10 +269,12 @@ class Openings:
             conversation.format = before
             if recalled:
                 await conversation.leave()
+                if not isinstance(error, ConversationTaken):
+                    await self._house.sharing.release(id)
             if isinstance(error, asyncio.CancelledError) and not self._closed:
                 # It may well go on by now, and nobody would have it.
                 self._in_background(conversation.detach(_SECOND_GRACE_S))
-            if isinstance(error, (ConversationClosed, ConversationBroken)):
+            if isinstance(error, (ConversationClosed, ConversationBroken, ConversationTaken)):
                 raise NotResumable from None
             raise
         return conversation
@@ -241,6 +285,13 @@ class Openings:
         stored: _Stored | None = await house.manager.call(STATE_LABEL, partial(_look_up, self._store, id, token))
         if stored is None or stored.closed:
             raise NotResumable
+        if house.sharing.shared:
+            if not await house.sharing.claim(id):
+                raise NotResumable
+            # It may have gone on, elsewhere, before it came here.
+            stored = await house.manager.call(STATE_LABEL, partial(_stored, self._store, id))
+            if stored.closed:
+                raise NotResumable
         # Two may have asked for it at the same time.
         known = house.conversations.get(id)
         if known is not None:

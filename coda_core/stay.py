@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from coda_core.errors import CodaError, ConversationBroken, ConversationClosed, ConversationParked, StoreError
+from coda_core.errors import (
+    CodaError,
+    ConversationBroken,
+    ConversationClosed,
+    ConversationParked,
+    ConversationTaken,
+    StoreError,
+)
 from coda_core.events import Attached, Closed, Detached, Failed, Parked, Paused, Resumed, Saved, Unparked
 from coda_core.house import House
 from coda_core.interfaces import Lane, ParkedState
@@ -118,6 +125,15 @@ class Stay:
         if self._saved_frame >= 0 or self._saving is not None:
             self._house.in_background(self._discard())
 
+    async def give_up(self, message: str) -> None:
+        """End by a fault that the lane knows nothing of."""
+        async with self._changing:
+            lane, self._lane = self._lane, None
+            if lane is not None:
+                await lane.close()
+        self._saved_frame = -1  # what is saved is somebody else's now
+        self.break_off(message, "taken")
+
     async def shut_down(self, *, park: bool) -> None:
         """The kernel ends: leave what is parked, park what stands still if that is wanted, close the rest."""
         if park and self.status == "paused" and self._house.able("park"):
@@ -181,6 +197,7 @@ class Stay:
             self._alarm_in(self._house.keep_parked_s, self._expire)
             with suppress(StoreError):  # the journal says so itself, and tries again; the state is safe
                 await self._house.journal.durable(conversation.id)
+                await self._house.sharing.release(conversation.id)
 
     async def _unpark(self) -> None:
         conversation = self._conversation
@@ -244,11 +261,19 @@ class Stay:
     async def _expire(self) -> None:
         async with self._changing:
             away = self._away
-        if away:
+        if away and await self._house.sharing.gone_on(self._conversation.id):
+            await self.leave()
+        elif away:
             await self.close("expired")
 
     async def _close(self, reason: str) -> None:
         async with self._changing:
+            if self.status == "parked":
+                try:
+                    await self._house.sharing.reclaim(self._conversation.id)
+                except ConversationTaken:
+                    self._end("closed")  # here; another server goes on with it
+                    return
             await self._discard()
             if self._lane is not None:
                 await self._lane.close()
