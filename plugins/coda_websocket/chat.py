@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
@@ -35,6 +35,9 @@ from coda_websocket.voice import Voice, open_voice
 
 __all__ = ["Chat"]
 
+_MOST_OPUS_LOAD: Final = 0.9
+_RETRY_AFTER_S: Final = 10
+
 
 class Chat:
     """Serves every caller."""
@@ -57,6 +60,8 @@ class Chat:
         # Whether one of the tokens is that of the conversation to go on with is for the kernel to say.
         allowed = services.door.access.is_caller if asked.conversation is None else bool
         await services.door.authenticate(peer, allowed, token_follows=asked.token_follows)
+        if asked.codec == "opus" and asked.conversation is None and services.opus.load > _MOST_OPUS_LOAD:
+            raise _no_voice_left()
         voice = await open_voice(asked.codec, services.opus)
         try:
             if asked.conversation is not None:
@@ -229,3 +234,14 @@ class _Call:
         clock, most_s = self._services.clock, self._config.max_conversation_s
         await clock.sleep_until(self._seat.since_s + most_s)
         raise Parting(CloseCode.POLICY, f"the conversation has lasted {most_s:g} s, which is all it may")
+
+
+def _no_voice_left() -> Refusal:
+    """Newcomers wait, so that who is talking is not late: no process that codes Opus has time for another voice."""
+    return Refusal(
+        status=503,
+        code=CloseCode.TRY_AGAIN,
+        reason="this server has no time to code another voice in Opus; try again later, or ask for codec=pcm",
+        label="opus",
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
+    )

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Seat", "Seats"]
 
 _RETRY_AFTER_S = 10
-_SAID_GOODBYE = 1000
+_SAID_GOODBYE = frozenset({1000, 1005})
+"""Close codes of a peer that hung up on purpose; 1005 stands for a close frame without a code."""
 
 
 @attrs.define(eq=False)
@@ -119,7 +120,7 @@ class Seats:
             yield seat
         except Gone as gone:
             await conversation.detach(self._grace_s, attachment=seat.attachment)
-            if gone.code == _SAID_GOODBYE and not seat.taken_over:
+            if gone.code in _SAID_GOODBYE and not seat.taken_over:
                 self._vacant[conversation.id] = None
             raise
         finally:

@@ -111,10 +111,13 @@ async def test_who_does_not_come_back_in_time_is_parked_and_can_come_back_still(
     np.testing.assert_allclose(heard, expected, atol=1.001 / 32768)
 
 
-async def test_a_slot_of_one_who_said_goodbye_is_for_who_waits(serve: Any, calling: Any) -> None:
+@pytest.mark.parametrize("goodbye", [b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x80\0\0\0\0"], ids=["1000", "no code"])
+async def test_a_slot_of_one_who_said_goodbye_is_for_who_waits(serve: Any, calling: Any, goodbye: bytes) -> None:
+    """With a code or without one, as a page does that just closes its socket."""
     async with serve(Stack(processor=EchoConfig(conversations=1))) as served:
         async with calling(served) as first:
-            pass
+            first.socket.transport.write(goodbye)
+            await first.socket.wait_closed()
         async with calling(served) as second:
             there = served.kernel.conversations
             assert there[second.id].status == "live"
