@@ -114,7 +114,9 @@ class _Call:
             await peer.accept({"Coda-Conversation": conversation.id, "Coda-Resume-Token": conversation.resume_token})
             await peer.send(handshake_message())
             if self._asked.metadata:
-                await peer.send(metadata_message(self._facts()))
+                with parting_where_it_ended():
+                    facts = self._facts()
+                await peer.send(metadata_message(facts))
             note(
                 log,
                 "resumed" if self._seat.resumed else "opened",
@@ -156,7 +158,8 @@ class _Call:
             "conversation": conversation.id,
             "resume_token": conversation.resume_token,
             "resumed": self._seat.resumed,
-            "frame": conversation.frames,
+            "frame": self._seat.first_frame,
+            "next_frame": conversation.measures().next_frame,
             "grace_s": self._config.grace_s,
             "codec": self._asked.codec,
             "sample_rate_hz": SAMPLE_RATE_HZ,
@@ -188,7 +191,7 @@ class _Call:
         pcm = await self._voice.decode(payload)
         if not self._ahead.take(len(pcm) / SAMPLE_RATE_HZ):
             raise Parting(CloseCode.POLICY, f"audio more than {self._config.max_audio_ahead_s:g} s ahead of real time")
-        if len(pcm) and not self._paused:
+        if len(pcm) and not self._paused and not self._seat.taken_over:
             await self._conversation.send(pcm)
 
     async def _control(self, control: Control) -> None:

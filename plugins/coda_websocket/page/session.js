@@ -139,7 +139,7 @@ export class Session {
 
   explain(code, why) {
     if (code === ENDED) return "The conversation has ended.";
-    if (code === TRY_AGAIN) return `All places are taken at the moment. Try again in a little while. (${why})`;
+    if (code === TRY_AGAIN) return `All places are taken at the moment. Try again in a little while. The server says: ${why}.`;
     if (code === POLICY && /token/.test(why)) {
       return this.facts
         ? "The server no longer knows this conversation. Press Start for a new one."
