@@ -47,13 +47,15 @@ class Chat:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one caller until the conversation or the connection ends."""
+        await self._services.door.visit(socket, "chat", self._ask, error_message)
+
+    async def _ask(self, peer: Peer) -> None:
         services = self._services
-        async with services.door.visit(socket, "chat", error_message) as peer:
-            try:
-                asked = read_query(socket.query_params, services.config, services.kernel.info)
-            except BadQuery as error:
-                raise Refusal(status=400, code=CloseCode.POLICY, reason=str(error), label="query") from None
-            await self._talk(peer, asked)
+        try:
+            asked = read_query(peer.socket.query_params, services.config, services.kernel.info)
+        except BadQuery as error:
+            raise Refusal(status=400, code=CloseCode.POLICY, reason=str(error), label="query") from None
+        await self._talk(peer, asked)
 
     async def _talk(self, peer: Peer, asked: Asked) -> None:
         services = self._services

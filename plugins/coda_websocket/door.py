@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -40,11 +40,14 @@ class Door:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @asynccontextmanager
     async def visit(
-        self, socket: WebSocket, endpoint: str, farewell: Callable[[str], bytes | str] | None = None
-    ) -> AsyncIterator[Peer]:
-        """Receive a peer, not yet accepted, and end its connection in the way that the block's exception says.
+        self,
+        socket: WebSocket,
+        endpoint: str,
+        serve: Callable[[Peer], Awaitable[None]],
+        farewell: Callable[[str], bytes | str] | None = None,
+    ) -> None:
+        """Have a peer served, not yet accepted, and end its connection in the way that the exception says.
 
         `farewell` makes a last message of the reason, where something went wrong.
         """
@@ -56,7 +59,7 @@ class Door:
         self._empty.clear()
         try:
             self._look_at(peer)
-            yield peer
+            await serve(peer)
             await peer.close(CloseCode.ENDED, "")
         except Refusal as refusal:
             note(self._logger, "refused", peer=peer.address, endpoint=endpoint, reason=refusal.reason)
