@@ -6,8 +6,8 @@ const POLICY = 1008;
 const FAILED = 1011;
 const TRY_AGAIN = 1013;
 const SUBPROTOCOL = "coda";
-const PATIENCE_S = 60;
-const RETRY_S = [0.3, 0.6, 1.2, 2.5, 4];
+const PATIENCE_S = 600; // a server that is restarted has its model to load
+const RETRY_S = [0.3, 0.6, 1.2, 2.5, 4, 6];
 
 const address = (base, path, parameters) => {
   const url = new URL(path, base);
