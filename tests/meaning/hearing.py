@@ -24,7 +24,8 @@ PRONUNCIATIONS = {"moshi": "M OW SH IY", "coda": "K OW D AH"}
 def loud_frames(pcm: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which frames of audio ``[frames * 1920]`` are heard."""
     power = np.mean(pcm.reshape(-1, FRAME).astype(np.float64) ** 2, axis=1)
-    return 10 * np.log10(power + 1e-12) > LOUD_DBFS
+    loud: NDArray[np.bool_] = 10 * np.log10(power + 1e-12) > LOUD_DBFS
+    return loud
 
 
 def loud_stretches(pcm: NDArray[np.float32]) -> list[tuple[int, int]]:
