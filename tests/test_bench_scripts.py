@@ -64,7 +64,9 @@ def test_sustained_beside_the_reference_server() -> None:
 
 
 def test_join() -> None:
-    results = run("join", "--checkpoint", "tiny", "--others", "2", "--joins", "1", "--quiet-seconds", "0.5", "--pause", "0")
+    results = run(
+        "join", "--checkpoint", "tiny", "--others", "2", "--joins", "1", "--quiet-seconds", "0.5", "--pause", "0"
+    )
     assert results["joining 2 others", "joined"]["value"] + results["joining 2 others", "refused"]["value"] >= 1
     assert results["the 2 others", "dropped"]["baseline"] is None
 

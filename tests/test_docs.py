@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests import cli_help, settings_tables
+from tests import cli_help, demo_script, settings_tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,8 +106,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize(
     ("made_by", "renew"),
-    [(settings_tables, settings_tables.with_tables), (cli_help, cli_help.with_help)],
-    ids=["settings", "command line"],
+    [
+        (settings_tables, settings_tables.with_tables),
+        (cli_help, cli_help.with_help),
+        (demo_script, demo_script.with_script),
+    ],
+    ids=["settings", "command line", "demo checkpoint"],
 )
 def test_what_is_made_from_the_code_is_up_to_date(made_by: ModuleType, renew: Callable[[str], str]) -> None:
     page = made_by.PAGE.read_text()

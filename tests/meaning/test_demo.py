@@ -20,8 +20,8 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from coda_core.cli import coda
+from tests.demo_script import REPLIES
 from tests.meaning.hearing import FRAME, Recogniser, loud_frames, loud_stretches
-from tests.meaning.script import REPLIES
 
 SAID = "good morning my friend"
 FRAME_S = 0.08

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from coda_core import AudioFrame, ExtractedText, Kernel, Stack
 from coda_moshi.config import MoshiConfig
 from coda_streaming.config import OfflineConfig
+from tests.demo_script import REPLIES
 from tests.meaning.hearing import loud_frames
-from tests.meaning.script import REPLIES
 
 VOICE = "en-us+f3"
 """None that the checkpoint was trained on."""
