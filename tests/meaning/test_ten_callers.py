@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def call(text: str, path: Path) -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NDArray[np.float32]]:
     """What each of twelve callers sends, by name."""
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed; on Debian: apt install espeak-ng")
     folder = tmp_path_factory.mktemp("calls")
     calls = {name: call(text, folder / f"{name}.wav") for name, text in ASKED.items()}
     samples = SECONDS * 24_000

@@ -16,7 +16,7 @@ from coda_core.cli.whole_file import write_whole
 
 __all__ = ["write_report"]
 
-_KNOWN: Final = ("Caller's words", "written down with the recording, not recognised")
+_KNOWN: Final = ("Caller's words", "came with the recording")
 
 
 def write_report(files: DemoFiles, talk: Talk) -> None:
