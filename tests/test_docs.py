@@ -138,7 +138,9 @@ MADE = [
 ]
 
 
-@pytest.mark.parametrize(("made_by", "renew", "pages"), MADE, ids=["settings", "command line", "demo checkpoint", "kinds"])
+@pytest.mark.parametrize(
+    ("made_by", "renew", "pages"), MADE, ids=["settings", "command line", "demo checkpoint", "kinds"]
+)
 def test_what_is_made_from_the_code_is_up_to_date(
     made_by: ModuleType, renew: Callable[[str], str], pages: list[Path]
 ) -> None:
