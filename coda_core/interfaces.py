@@ -595,6 +595,8 @@ class LaneMeasures:
     frames: int
     """Steps done."""
     queued_frames: int
+    next_frame: int
+    """Index that the next whole frame of input will have: a caller that was cut off sends again from there."""
     dropped_frames: int
     """Input frames lost to a full queue."""
     late_frames: int

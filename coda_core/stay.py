@@ -259,6 +259,9 @@ class Stay:
             try:
                 await self.park("detached", lambda: self.detached_since_s == since)
                 return
+            except ConversationClosed:
+                # Somebody else has begun to close it.
+                return
             except CodaError as error:
                 _logger.error("conversation %s is closed, as it could not be parked: %s", self._conversation.id, error)
         if self.detached_since_s == since:

@@ -83,15 +83,18 @@ class ConversationManager:
             waiting_after=_frames(config.waiting_after_ms / 1000, info),
             yield_within=_frames(config.yield_within_ms / 1000, info),
         )
-        place, seen = _parted(state)
+        beside, seen = _parted(state)
         observed = Observed(info, rules) if seen is None else Observed.from_bytes(seen, info, rules)
         interval = _frames(config.snapshot_interval_s, info)
         with self._lock:
-            self._live[conversation] = _Live(
-                info, observed, interval, observed.timeline.seen + interval, LatenessLine(info.frame_s)
-            )
-        if place is not None:
-            self._recorder.begin(conversation, info, place)
+            live = _Live(info, observed, interval, observed.timeline.seen + interval, LatenessLine(info.frame_s))
+            self._live[conversation] = live
+        if "lateness" in beside:
+            late = beside["lateness"]
+            live.lateness = None if late is None else LatenessLine.from_fields(late, info.frame_s)
+            live.said, live.extractor = beside["said"], beside["extractor"]
+        if beside.get("recording") is not None:
+            self._recorder.begin(conversation, info, Place(*beside["recording"]))
 
     def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
         found: list[Event] = []
@@ -105,8 +108,14 @@ class ConversationManager:
     def export(self, conversation: str) -> bytes:
         place = self._recorder.cut(conversation)
         with self._lock:
-            seen = self._live[conversation].observed.to_bytes()
-        return _joined(place, seen)
+            live = self._live[conversation]
+            beside = {
+                "recording": None if place is None else attrs.astuple(place),
+                "lateness": None if live.lateness is None else live.lateness.to_fields(),
+                "said": live.said,
+                "extractor": live.extractor,
+            }
+            return json.dumps(beside).encode() + b"\n" + live.observed.to_bytes()
 
     def close(self, conversation: str) -> Sequence[Event]:
         self._recorder.end(conversation)
@@ -214,20 +223,13 @@ def _frames(seconds: float, info: ProcessorInfo) -> int:
     return math.ceil(round(seconds / info.frame_s, 6))
 
 
-def _joined(place: Place | None, seen: bytes) -> bytes:
-    """Return what is exported of a conversation: how far its recording is, a line, then all that was counted."""
-    return json.dumps(None if place is None else attrs.astuple(place)).encode() + b"\n" + seen
+def _parted(state: bytes | None) -> tuple[dict[str, Any], bytes | None]:
+    """Return the line that was exported of a conversation, and what `Observed.to_bytes` made of all that was counted.
 
-
-def _parted(state: bytes | None) -> tuple[Place | None, bytes | None]:
-    """Return what `_joined` was given; what an earlier version exported has no first line."""
-    if state is None:
-        return None, None
-    line, newline, seen = state.partition(b"\n")
-    if not newline:
-        return None, state
-    place = json.loads(line)
-    return None if place is None else Place(*place), seen
+    What an earlier version exported has no such line.
+    """
+    line, newline, seen = (state or b"").partition(b"\n")
+    return (json.loads(line), seen) if newline else ({}, state)
 
 
 def _notice(live: _Live, event: Event) -> None:

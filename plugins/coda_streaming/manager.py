@@ -175,9 +175,12 @@ class Streaming:
 
     def lane_measures(self, lane: StreamLane) -> LaneMeasures:
         end_to_end, lateness, late = self._meter.lane(lane.slot)
+        with self.worker.condition:
+            queued, next_frame = len(lane.queue), lane.frame + len(lane.queue)
         return LaneMeasures(
             frames=lane.frames_before + end_to_end.count,
-            queued_frames=len(lane.queue),
+            queued_frames=queued,
+            next_frame=next_frame,
             dropped_frames=lane.dropped,
             late_frames=lane.late_before + late,
             filled_frames=lane.filled,

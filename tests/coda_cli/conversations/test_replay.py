@@ -14,12 +14,16 @@ import soundfile
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from coda_core import Injection, Interrupted, Kernel, Parked, Stack, Unparked
+from coda_core import Injection, Interrupted, Kernel, Opened, Parked, Stack, Unparked
 from coda_core.audio import to_int16
 from coda_core.cli import coda
+from coda_core.cli.conversations.describing import latency_of
+from coda_core.cli.conversations.reading import Story
 from coda_core.cli.conversations.script import script_of
 from coda_core.events import Event, Fault, Saved, Withdrawn
+from coda_core.interfaces import ConversationRow
 from coda_core.recording import ROWS, Recording
+from coda_core.state import Snapshot
 from coda_moshi.config import EchoConfig, MoshiConfig
 from coda_state.config import ConversationManagerConfig, SqliteStoreConfig
 from coda_streaming.config import OfflineConfig
@@ -216,3 +220,20 @@ async def test_who_cannot_record_is_not_asked_to(tmp_path: Path) -> None:
                 raise AssertionError("it was opened")
         async with kernel.open_conversation() as conversation:
             assert not conversation.recorded
+
+
+def test_latency_is_that_of_snapshots_or_of_every_recorded_frame() -> None:
+    def story(*, realtime: bool | None) -> Story:
+        events = (
+            Opened(sequence=1, realtime=realtime),
+            Snapshot(sequence=2, lateness_s=((0, -0.02), (12, 0.1))),
+            Snapshot(sequence=3, lateness_s=((24, 0.0),)),
+        )
+        row = ConversationRow(conversation="a", opened_s=0.0, closed_s=None, user_id=None, events=3, last_sequence=3)
+        return Story(row=row, events=events, passages=())
+
+    told = latency_of(story(realtime=True), None)
+    np.testing.assert_allclose(told, [(0, 60), (0.96, 180), (1.92, 80)])
+    whole = recording(3, 1)
+    assert [at_s for at_s, _ in latency_of(story(realtime=True), whole)] == [0, 2 * whole.frame_s]
+    assert latency_of(story(realtime=False), whole) == []
