@@ -73,6 +73,10 @@ class Call {
     this.step = milliseconds;
   }
 
+  recorded({ recorded }) {
+    find("recorded").hidden = !recorded;
+  }
+
   lost({ frames }) {
     find("drops").textContent = frames;
   }
@@ -88,7 +92,13 @@ class Call {
   }
 
   event({ event }) {
-    if (event.type === "injection") find("say-state").textContent = SAID[event.status] ?? event.status;
+    // A text that the model does not take is cancelled right after the fault that says why.
+    if (event.type === "fault") this.fault = event.message;
+    if (event.type === "injection") {
+      const why = event.status === "cancelled" ? this.fault : "";
+      find("say-state").textContent = why || (SAID[event.status] ?? event.status);
+      this.fault = "";
+    }
     if (event.type !== "text" || event.speaker !== "moshi") return;
     // One extractor's words; where it finds only phrases, these.
     this.extractor ??= event.extractor;
@@ -158,7 +168,7 @@ async function begin() {
   notice("");
   show("Asking for the microphone…");
   find("words").replaceChildren();
-  find("after").hidden = true;
+  find("after").hidden = find("recorded").hidden = true;
   find("drops").textContent = find("glitches").textContent = "0";
   find("latency").textContent = "–";
   find("say-state").textContent = "";
