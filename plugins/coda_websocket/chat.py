@@ -106,7 +106,8 @@ class _Call:
         conversation, peer = self._conversation, self._peer
         log = self._services.logger
         try:
-            await peer.accept({"Coda-Conversation": conversation.id, "Coda-Resume-Token": conversation.resume_token})
+            headers = {"Coda-Conversation": conversation.id, "Coda-Resume-Token": conversation.resume_token}
+            await peer.accept({**headers, "Coda-Recorded": "yes" if conversation.recorded else "no"})
             await peer.send(handshake_message())
             if self._asked.metadata:
                 await peer.send(metadata_message(self._facts()))
@@ -151,6 +152,7 @@ class _Call:
             "conversation": conversation.id,
             "resume_token": conversation.resume_token,
             "resumed": self._seat.resumed,
+            "recorded": conversation.recorded,
             "frame": conversation.frames,
             "grace_s": self._config.grace_s,
             "codec": self._asked.codec,

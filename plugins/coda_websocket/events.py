@@ -84,6 +84,7 @@ def _hello(conversation: Conversation) -> dict[str, Any]:
         "version": PROTOCOL_VERSION,
         "conversation": conversation.id,
         "status": conversation.status,
+        "recorded": conversation.recorded,
         "frame": conversation.frames,
         "durable_sequence": conversation.durable_sequence,
     }

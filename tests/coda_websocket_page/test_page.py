@@ -294,3 +294,13 @@ def test_slot_is_free_after_the_page_is_closed(serve: Serve, browser: Browser) -
         except websockets.InvalidStatus:
             continue
     pytest.fail("the place was never free")
+
+
+def test_a_caller_is_told_that_the_conversation_is_recorded(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(serve(websocket="[state_manager]\nrecord_audio = true"))
+    expect(page.locator("#recorded")).to_be_hidden()
+    start(page)
+    expect(page.get_by_text("This conversation is recorded")).to_be_visible()
+    plain = open_page(serve())
+    start(plain)
+    expect(plain.locator("#recorded")).to_be_hidden()

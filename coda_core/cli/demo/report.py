@@ -9,6 +9,7 @@ from coda_core.cli.conversations.reporting import report_of
 from coda_core.cli.demo.files import DemoFiles
 from coda_core.cli.report import Voices, as_html
 from coda_core.cli.whole_file import write_whole
+from coda_core.recording import read_recording
 
 __all__ = ["write_report"]
 
@@ -21,4 +22,5 @@ def write_report(files: DemoFiles, conversation: str) -> None:
         voices = Voices(pcm, rate)
     with opened_store(None, files.database) as (store, _):
         story = read_story(store, conversation)
-    write_whole(files.report, as_html(report_of(story, voices)))
+        recording = read_recording(store, conversation)
+    write_whole(files.report, as_html(report_of(story, voices, recording)))

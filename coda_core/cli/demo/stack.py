@@ -35,6 +35,9 @@ def demo_kernel(recording: Path, files: DemoFiles, stack_path: Path | None, prog
 
     if stack_path is None:
         stack = attrs.evolve(stack, processor=config("processor", "moshi", model_path="tiny", seed=1))
+    if stack.state_manager is None:
+        # So that it can be run again.
+        stack = attrs.evolve(stack, state_manager=config("state_manager", "conversation", record_audio=True))
     manager = stack.streaming_manager
     stack = attrs.evolve(
         stack,

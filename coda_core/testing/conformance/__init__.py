@@ -13,6 +13,7 @@ from coda_core.testing.conformance.audio_source import AudioSourceConformance
 from coda_core.testing.conformance.component import Conformance
 from coda_core.testing.conformance.extractor import MonologueExtractorConformance
 from coda_core.testing.conformance.processor import ProcessorConformance
+from coda_core.testing.conformance.state_store import StateStoreConformance
 from coda_core.testing.conformance.transport import TransportConformance
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Conformance",
     "MonologueExtractorConformance",
     "ProcessorConformance",
+    "StateStoreConformance",
     "TransportConformance",
 ]

@@ -73,6 +73,10 @@ class Call {
     this.step = milliseconds;
   }
 
+  recorded({ recorded }) {
+    find("recorded").hidden = !recorded;
+  }
+
   lost({ frames }) {
     find("drops").textContent = frames;
   }
@@ -151,7 +155,7 @@ async function begin() {
   notice("");
   show("Asking for the microphone…");
   find("words").replaceChildren();
-  find("after").hidden = true;
+  find("after").hidden = find("recorded").hidden = true;
   find("drops").textContent = find("glitches").textContent = "0";
   find("latency").textContent = "–";
   find("say-state").textContent = "";

@@ -80,7 +80,8 @@ class Carrier {
 
   state(name, words) {
     if (name === "live") {
-      const { frame, delay_frames: delay } = this.session.facts;
+      const { frame, delay_frames: delay, recorded } = this.session.facts;
+      postMessage({ kind: "recorded", recorded });
       this.began = true;
       this.sent = frame;
       this.answered = Math.max(frame, delay);
