@@ -39,7 +39,8 @@ async def gathered(
     What is asked of the followers is behind all records up to that frame: the worker has put them, and steps the
     lane no more.
     """
-    exported = {label: await _exported(each, lane.conversation) for label, each in followers.items()}
+    following = {label: each for label, each in followers.items() if each.has(lane.conversation)}
+    exported = {label: await _exported(each, lane.conversation) for label, each in following.items()}
     format, rest = lane.framing()
     state = LaneState(
         queue=[each.pcm for each in lane.queue],
@@ -100,7 +101,7 @@ def idlest(
 
 async def _exported(follower: FollowerThread, conversation: str) -> bytes:
     try:
-        return await follower.call(partial(follower.follower.export, conversation))
+        return await follower.call(partial(follower.follower.export, conversation), "export")
     except CodaError:
         raise
     except Exception as error:
