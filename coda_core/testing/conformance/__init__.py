@@ -13,6 +13,8 @@ from coda_core.testing.conformance.audio_source import AudioSourceConformance
 from coda_core.testing.conformance.component import Conformance
 from coda_core.testing.conformance.extractor import MonologueExtractorConformance
 from coda_core.testing.conformance.processor import ProcessorConformance
+from coda_core.testing.conformance.state_manager import StateManagerConformance
+from coda_core.testing.conformance.streaming_manager import StreamingManagerConformance
 from coda_core.testing.conformance.transport import TransportConformance
 
 __all__ = [
@@ -20,5 +22,7 @@ __all__ = [
     "Conformance",
     "MonologueExtractorConformance",
     "ProcessorConformance",
+    "StateManagerConformance",
+    "StreamingManagerConformance",
     "TransportConformance",
 ]
