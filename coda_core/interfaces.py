@@ -56,6 +56,7 @@ __all__ = [
     "Progress",
     "Requires",
     "Resizable",
+    "SharedStore",
     "SlotOptions",
     "SlotSettings",
     "StateManager",
@@ -506,6 +507,19 @@ class StateStore(Protocol):
 
     def delete(self, conversation: str) -> None:
         """Remove all of a conversation for good, down to the bytes. Does nothing where there is none."""
+
+
+class SharedStore(StateStore, Protocol):
+    """A store that the kernels of several processes use at the same time.
+
+    A conversation belongs to the process that stored an event of it or claimed it last, for as long as that lives.
+    """
+
+    def claim(self, conversation: str) -> bool:
+        """Take a stored conversation for this process; return False where another living process has it.
+
+        Of several processes that claim it at the same time, one gets it.
+        """
 
 
 # Audio source and transport

@@ -1,4 +1,6 @@
-"""Tools for testing Coda and its plugins: a clock moved by hand and a processor without a model."""
+"""Tools for testing Coda and its plugins: a clock moved by hand, a processor without a model, conformance suites, and the
+fixtures of a pytest plugin (`coda_core.testing.fixtures`).
+"""
 
 from coda_core.testing.clock import ManualClock
 from coda_core.testing.processor import ScriptedProcessor

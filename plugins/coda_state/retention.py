@@ -6,8 +6,8 @@ import sqlite3
 from typing import Final
 
 from coda_core.errors import StoreError
+from coda_core.storing.rows import LASTING
 from coda_state.blobs import delete_blobs
-from coda_state.rows import LASTING
 from coda_state.session import Session
 from coda_state.shards import events_of, passages_of, said_of, shard_of, wipe
 

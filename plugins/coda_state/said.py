@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coda_core.state import Passage
+from coda_core.storing.passages import Draft, gather
+from coda_core.storing.words import Wanted, wanted
 from coda_core.text import ExtractedText
-from coda_state.passages import Draft, gather
 from coda_state.said_rows import COLUMNS, passage_of, put_passages, unsaid
 from coda_state.session import Session
 from coda_state.shards import SHARDS, passages_of, said_of, shard_of
-from coda_state.words import Wanted, wanted
 
 __all__ = ["Said"]
 

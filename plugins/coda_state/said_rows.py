@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from coda_core.events import event_from_json
 from coda_core.state import Passage, PassageWord
+from coda_core.storing.passages import Draft
 from coda_core.text import ExtractedText
-from coda_state.passages import Draft
 from coda_state.shards import events_of, passages_of, said_of, shard_of
 
 __all__ = ["COLUMNS", "passage_of", "put_passages", "unsaid"]

@@ -15,12 +15,12 @@ from coda_core.errors import StoreError
 from coda_core.events import Closed, Event
 from coda_core.interfaces import Context, ConversationRow
 from coda_core.state import Passage
+from coda_core.storing.rows import ROW_COLUMNS, EventRow, advance, conversation_row, decode, encode
 from coda_core.text import ExtractedText
 from coda_state.blobs import Blobs
 from coda_state.config import SqliteStoreConfig
 from coda_state.database import set_aside
 from coda_state.retention import finish_wiping, mark_deleted, oldest, trim
-from coda_state.rows import ROW_COLUMNS, EventRow, advance, conversation_row, decode, encode
 from coda_state.said import Said
 from coda_state.session import Session
 from coda_state.shards import events_of, shard_of
@@ -98,6 +98,18 @@ class SqliteStore:
             alive = self._writer.alive()
             rows = [row for row in rows if row[-1] not in alive][: max(limit, 0)]
         return [conversation_row(row) for row in rows]
+
+    def claim(self, conversation: str) -> bool:
+        with self._session.writing(f"claim conversation {conversation}") as connection:
+            query = "SELECT writer FROM conversations WHERE conversation = ?"
+            found = connection.execute(query, (conversation,)).fetchone()
+            if found is not None and found[0] in self._writer.alive():
+                return False
+            self._writer.claim()
+            connection.execute(
+                "UPDATE conversations SET writer = ? WHERE conversation = ?", (self._writer.token, conversation)
+            )
+            return True
 
     def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
         self._blobs.put(conversation, name, chunks)

@@ -7,7 +7,7 @@ import pytest
 from coda_core.errors import StoreError
 from coda_core.events import Closed, Event, Fault, Opened, UnknownEvent
 from coda_core.interfaces import ConversationRow
-from coda_state.rows import advance, decode, encode
+from coda_core.storing.rows import advance, decode, encode
 
 
 def test_events_are_sorted_by_conversation_and_number() -> None:

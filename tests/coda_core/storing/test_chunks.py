@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coda_state.chunks import recut
+from coda_core.storing.chunks import recut
 
 
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 12))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from coda_core.storing.passages import LENGTH, PAUSE_S, Draft, gather
 from coda_core.text import ExtractedText
-from coda_state.passages import LENGTH, PAUSE_S, Draft, gather
 
 
 def text(word: str, start_s: float, *, extractor: str = "words", speaker: str = "moshi") -> ExtractedText:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coda_state.words import Wanted, folded, holds, wanted
+from coda_core.storing.words import Wanted, folded, holds, wanted
 
 
 @pytest.mark.parametrize(
