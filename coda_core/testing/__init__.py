@@ -1,5 +1,6 @@
-"""Tools for testing Coda and its plugins: a clock moved by hand, a processor without a model, conformance suites, and the
-fixtures of a pytest plugin (`coda_core.testing.fixtures`).
+"""Tools for testing Coda and its plugins: a clock moved by hand, a processor without a model, conformance suites.
+
+The fixtures of the pytest plugin are in `coda_core.testing.fixtures`.
 """
 
 from coda_core.testing.clock import ManualClock

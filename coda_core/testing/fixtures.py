@@ -81,7 +81,9 @@ def coda_kernel(
     from coda_core.plugins import load_plugins
     from coda_core.testing.scripted import plugin_around
 
-    def make(*, clock: Clock | None = None, modules: list[tuple[str, ModuleType]] | None = None, **parts: Any) -> Kernel:
+    def make(
+        *, clock: Clock | None = None, modules: list[tuple[str, ModuleType]] | None = None, **parts: Any
+    ) -> Kernel:
         fakes, scripted = plugin_around(coda_processor)
         registry = load_plugins(modules=[("coda-fakes", fakes), *(modules or [])])
         chosen: dict[str, Any] = {"name": "test", "base_dir": tmp_path, "processor": scripted}

@@ -33,7 +33,7 @@ from coda_core.testing.rig import KeepingFollower, Rig
 __all__ = ["StreamingManagerConformance"]
 
 _TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 40)
-_ENOUGH: Final = 1_500
+_ENOUGH: Final = 800
 """Frames that are more than any queue of a test may hold."""
 
 
@@ -43,7 +43,7 @@ class StreamingManagerConformance(Conformance):
     Whatever it does to be in time, such as dropping or waiting, is its own: the suite asks that it is counted.
     """
 
-    most_waiting: ClassVar[int] = 1_000
+    most_waiting: ClassVar[int] = 600
     """Frames of one conversation that may wait for the model, and steps that may wait for a follower."""
 
     # What it is, and how it begins and ends
