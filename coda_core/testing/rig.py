@@ -94,7 +94,7 @@ class Rig:
 
     @property
     def wiring(self) -> Wiring:
-        followers: Mapping[str, Follower] = self.followers  # type: ignore[assignment]  # open takes no other state
+        followers: Mapping[str, Follower] = self.followers
         return Wiring(
             open_processor=self._opened,
             worker=None,

@@ -295,19 +295,18 @@ class StreamingManagerConformance(Conformance):
         async def look() -> tuple[int, Rig, int]:
             gate, rig = threading.Event(), Rig()
             rig.followers["keep"].on_feed = lambda _step: void(gate.wait())
-            try:
-                async with self.running(tmp_path, rig) as (manager, _):
-                    lane = await manager.open("a", SlotOptions())
-                    sending = asyncio.create_task(_in_small_blocks(lane, _ENOUGH, drained=True))
+            async with self.running(tmp_path, rig) as (manager, _):
+                lane = await manager.open("a", SlotOptions())
+                sending = asyncio.create_task(_in_small_blocks(lane, _ENOUGH, drained=True))
+                try:
                     await _standstill(sending, lambda: len(rig.frames.get("a", ())))
                     ahead = len(rig.frames["a"])
-                    skipped = manager.measures().skipped_records["keep"]
-                    gate.set()
-                    await sending
-                    await lane.drain()
-                    await lane.close()
-            finally:
-                gate.set()
+                    skipped: int = manager.measures().skipped_records["keep"]
+                finally:
+                    gate.set()  # else nobody could leave the manager
+                await sending
+                await lane.drain()
+                await lane.close()
             return ahead - skipped, rig, skipped
 
         waiting, rig, skipped = self.run(look())
@@ -330,28 +329,28 @@ class StreamingManagerConformance(Conformance):
                 entered.set()
                 gate.wait()
 
-            try:
-                async with self.running(tmp_path, rig) as (manager, _):
-                    lane = await manager.open("a", SlotOptions())
-                    rig.processor.on_step = wait
-                    sending = asyncio.create_task(_in_small_blocks(lane, _ENOUGH))
+            async with self.running(tmp_path, rig) as (manager, _):
+                lane = await manager.open("a", SlotOptions())
+                rig.processor.on_step = wait
+                sending = asyncio.create_task(_in_small_blocks(lane, _ENOUGH))
+                try:
                     await asyncio.to_thread(entered.wait)
                     await _standstill(sending, lambda: lane.measures().queued_frames)
-                    assert lane.measures().queued_frames <= self.most_waiting, "the queue of a conversation is bounded"
-                    gate.set()
-                    try:
-                        await sending
-                        await lane.drain()
-                    except ConversationBroken:
-                        return  # it ends who sends too much, and says so
-                    dropped = lane.measures().dropped_frames
-                    assert len(rig.frames["a"]) + dropped == _ENOUGH, "each frame is answered, or counted as dropped"
-                    gaps = [event for event in rig.reported if isinstance(event, Gap)]
-                    assert sum(gap.frames for gap in gaps) == dropped, "whoever reads is told of the gap"
-                    assert manager.measures().dropped_frames == dropped
-                    await lane.close()
-            finally:
-                gate.set()
+                    queued = lane.measures().queued_frames
+                finally:
+                    gate.set()  # else nobody could leave the manager
+                assert queued <= self.most_waiting, "the queue of a conversation is bounded"
+                try:
+                    await sending
+                    await lane.drain()
+                except ConversationBroken:
+                    return  # it ends who sends too much, and says so
+                dropped = lane.measures().dropped_frames
+                assert len(rig.frames["a"]) + dropped == _ENOUGH, "each frame is answered, or counted as dropped"
+                gaps = [event for event in rig.reported if isinstance(event, Gap)]
+                assert sum(gap.frames for gap in gaps) == dropped, "whoever reads is told of the gap"
+                assert manager.measures().dropped_frames == dropped
+                await lane.close()
 
         self.run(look())
 
