@@ -67,7 +67,9 @@ def frames_and_records(
         if failed:
             continue
         conversation, index = lane.conversation, lane.frame - 1
-        frames.append(AudioFrame(conversation, index, pcm, caller_pcm, rate, valid, lateness))
+        frames.append(
+            AudioFrame(conversation, index, pcm, caller_pcm, rate, valid, lateness, caller_speaking, speaking)
+        )
         records.append(
             StepRecord(
                 conversation,
