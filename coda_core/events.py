@@ -103,7 +103,8 @@ class Closed(Event):
 
     type: ClassVar[str] = "closed"
     reason: str = "closed"
-    """``closed`` by its owner, ``fault``, ``shutdown`` or ``interrupted``."""
+    """``closed`` by its owner, ``detached`` or ``expired`` where nobody came back, ``fault``, ``shutdown``, or
+    ``interrupted`` where the process or the processor was lost."""
     frames: int = 0
     """Steps it lived."""
 
