@@ -229,6 +229,8 @@ class StreamingManagerConformance(Conformance):
                 assert np.array_equal(record.spoken, frame.pcm)
                 assert record.missed_before == 0
                 assert -120 <= record.heard_dbfs <= 0
+                speaking = (record.caller_speaking, record.moshi_speaking)
+                assert (frame.caller_speaking, frame.moshi_speaking) == speaking, "readers are told who speaks, too"
             tokens = [record.token for record in follower.records]
             script = rig.processor.script
             assert tokens == [script[at % len(script)] for at in range(9)], (

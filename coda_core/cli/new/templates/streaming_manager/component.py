@@ -268,6 +268,8 @@ class Example:
             if output.failed[row]:
                 continue
             valid, lateness_s = bool(output.valid[row]), now - info.frame_s - arrivals_s[row]
+            caller_speaking = bool(batch.caller_speaking[row])
+            moshi_speaking = bool(valid and spoken_dbfs[row] > self.config.speech_threshold_dbfs)
             lane.lateness_s.add(lateness_s)
             lane.end_to_end_s.add(now - arrivals_s[row])
             frames.append(
@@ -279,6 +281,8 @@ class Example:
                     sample_rate_hz=info.sample_rate_hz,
                     valid=valid,
                     lateness_s=lateness_s,
+                    caller_speaking=caller_speaking,
+                    moshi_speaking=moshi_speaking,
                 )
             )
             records.append(
@@ -289,8 +293,8 @@ class Example:
                     spoken=output.pcm[row] if valid else None,
                     heard_dbfs=float(heard_dbfs[row]),
                     spoken_dbfs=float(spoken_dbfs[row]),
-                    caller_speaking=bool(batch.caller_speaking[row]),
-                    moshi_speaking=bool(valid and spoken_dbfs[row] > self.config.speech_threshold_dbfs),
+                    caller_speaking=caller_speaking,
+                    moshi_speaking=moshi_speaking,
                     token=int(output.token[row]) if valid else info.vocabulary.padding,
                     probability=float(output.probability[row]),
                     lateness_s=lateness_s,
