@@ -34,10 +34,12 @@ __all__ = [
     "Paused",
     "Quarantined",
     "Resumed",
+    "Saved",
     "StoreFailing",
     "StoreRecovered",
     "UnknownEvent",
     "Unparked",
+    "Withdrawn",
     "event_from_json",
     "event_to_json",
 ]
@@ -95,6 +97,11 @@ class Opened(Event):
     """What the opener wanted remembered."""
     token_digest: str = ""
     """SHA-256, in hex, of the token that lets a peer come back to it."""
+    realtime: bool | None = None
+    """Whether frames were due in real time: only then does their lateness say anything. None where it is not known."""
+    setup: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of a recorded conversation: the tables of a stack that it can be run again with, and the folder ``base_dir``
+    that their relative names are taken from. Secrets are not in it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -129,9 +136,20 @@ class Parked(Event):
 
     type: ClassVar[str] = "parked"
     reason: str = "asked"
-    """``asked``, ``idle`` (its slot was wanted), ``detached`` (nobody came back in time) or ``shutdown``."""
+    """``asked``, ``idle`` (its slot was wanted), ``detached`` (nobody came back in time), ``shutdown``, or
+    ``interrupted``: its process was killed, and it can go on from what was saved last."""
     size_bytes: int = 0
     """Of the saved state."""
+
+
+@attrs.frozen(kw_only=True)
+class Saved(Event):
+    """What it can go on from after a kill is durable; it keeps its slot. `frame` would be its next step then."""
+
+    type: ClassVar[str] = "saved"
+    reason: str = "interval"
+    """``interval`` or ``detached``."""
+    size_bytes: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -166,6 +184,19 @@ class Injection(Event):
     status: str = "queued"
     """A `coda_core.commands.ReceiptStatus`."""
     text: str = ""
+    deadline_frames: int | None = None
+    """Where it is queued: `coda_core.commands.Say.deadline_frames`, as are the next two."""
+    expires_frames: int | None = None
+    yields: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Withdrawn(Event):
+    """Who asked for a text to be spoken has taken that back, before step `frame`."""
+
+    type: ClassVar[str] = "withdrawn"
+    command: int = 0
+    """Number of the `coda_core.commands.Say`."""
 
 
 @attrs.frozen(kw_only=True)

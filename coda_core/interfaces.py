@@ -54,6 +54,7 @@ __all__ = [
     "Processor",
     "ProcessorInfo",
     "Progress",
+    "Recording",
     "Requires",
     "Resizable",
     "SharedStore",
@@ -174,6 +175,10 @@ class SlotOptions:
     """Path of an audio file whose voice the model takes on before the text of the prompt; capability ``prompt``."""
     greeting: bool | None = None
     """False keeps the model silent until the caller has spoken; capability ``interrupt``."""
+    record: bool | None = None
+    """Whether both voices are recorded, see `Recording`; None is as the state manager says. No concern of the
+    model's, but for this: a streaming manager rounds every frame by `coda_core.audio.rounded` before it is stepped,
+    so that what was recorded is what was heard, to the bit."""
 
 
 class SlotSettings(TypedDict, total=False):
@@ -188,6 +193,7 @@ class SlotSettings(TypedDict, total=False):
     prompt: str | None
     voice: str | None
     greeting: bool | None
+    record: bool | None
 
 
 Capability = Literal["say", "interrupt", "prompt", "park"]
@@ -411,7 +417,20 @@ class StateManager(Follower, Protocol):
         """Return what a live conversation is doing, None for one that is not open. Any thread; reads no store."""
 
     def unfinished(self) -> Sequence[Unfinished]:
-        """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+        """Return the stored conversations whose end was never recorded, and that no other living process has.
+
+        Called before any is opened and, with a `SharedStore`, whenever another process has left some.
+        """
+
+
+class Recording(StateManager, Protocol):
+    """A state manager that can record: each conversation whose `SlotOptions.record` is true.
+
+    What it records is in its store as `coda_core.recording` has it.
+    """
+
+    records: bool
+    """Whether conversations are recorded that do not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -512,7 +531,8 @@ class StateStore(Protocol):
 class SharedStore(StateStore, Protocol):
     """A store that the kernels of several processes use at the same time.
 
-    A conversation belongs to the process that stored an event of it or claimed it last, for as long as that lives.
+    A conversation belongs to the process that stored an event of it or claimed it last, until that releases it or lives
+    no more. `append` raises `coda_core.errors.ConversationTaken` for one that another living process has.
     """
 
     def claim(self, conversation: str) -> bool:
@@ -520,6 +540,9 @@ class SharedStore(StateStore, Protocol):
 
         Of several processes that claim it at the same time, one gets it.
         """
+
+    def release(self, conversation: str) -> None:
+        """Give a conversation up, so that any process may claim it. Does nothing where it is not this process's."""
 
 
 # Audio source and transport
@@ -573,6 +596,8 @@ class LaneMeasures:
     frames: int
     """Steps done."""
     queued_frames: int
+    next_frame: int
+    """Index that the next whole frame of input will have: a caller that was cut off sends again from there."""
     dropped_frames: int
     """Input frames lost to a full queue."""
     late_frames: int
@@ -709,6 +734,13 @@ class Lane(Protocol):
 
         `save` is awaited with its state before the slot is wiped. Where that fails the conversation stays in its
         slot, paused, and the error is raised. Queued input is part of the state.
+        """
+
+    async def checkpoint(self) -> ParkedState:
+        """Return what the conversation could go on from elsewhere; it keeps its slot and goes on here.
+
+        Input that waits is part of it only while the conversation is paused: of a live one it is not there any more
+        when somebody goes on from this. Raises `Incapable` and `ModelError`.
         """
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack
@@ -15,9 +16,9 @@ import attrs
 from coda_core.audio import AudioFormat, AudioFrame
 from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
-from coda_core.config import Chosen, Stack, read_stack, resolve
+from coda_core.config import Chosen, Stack, read_stack, resolve, setup_of
 from coda_core.conversation import Conversation
-from coda_core.errors import ConversationClosed
+from coda_core.errors import ConversationClosed, ConversationTaken
 from coda_core.events import Event
 from coda_core.house import House
 from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, SlotSettings, Wiring
@@ -27,6 +28,7 @@ from coda_core.openings import Openings
 from coda_core.paths import cache_dir as default_cache_dir
 from coda_core.plugins import Registry, load_plugins
 from coda_core.serving import serve
+from coda_core.sharing import Sharing
 from coda_core.state import ConversationState
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
@@ -68,6 +70,7 @@ class Kernel:
         self._park_at_shutdown = stack.park_at_shutdown
         self._observers = Observers(self._clock, stack.observer_strikes)
         self._observer_budget_s = stack.observer_budget_ms / 1000
+        self._save_every_s = stack.save_model_state_every_s
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
@@ -102,7 +105,8 @@ class Kernel:
             )
             self._parts = await build(self.stack, context, exits)
             await exits.enter_async_context(self._parts.streaming_manager.run(self._wiring()))
-            journal = Journal(self._record, self._clock, self._published)
+            journal = Journal(self._record, self._clock, self._published, self._taken)
+            ask = partial(self._parts.streaming_manager.call, STATE_LABEL)
             self._house = House(
                 manager=self._parts.streaming_manager,
                 state_manager=self._parts.state_manager,
@@ -111,9 +115,12 @@ class Kernel:
                 clock=self._clock,
                 keep_parked_s=self._keep_parked_s,
                 processor=self.processor.label,
+                save_every_s=self._save_every_s,
                 published=self._published,
+                sharing=Sharing(self._parts.state_store, ask, journal),
             )
-            openings = Openings(self._house, self._parts.state_store, self.stack.name)
+            setup = setup_of(self.stack, self.processor)
+            openings = Openings(self._house, self._parts.state_store, self.stack.name, setup)
             exits.push_async_callback(self._close_journal, asyncio.create_task(journal.run()))
             exits.push_async_callback(self._close_conversations, openings)
             await exits.enter_async_context(LoopWatch(self._observer_budget_s, self._stalled))
@@ -297,6 +304,11 @@ class Kernel:
         for conversation in tuple(self._house.conversations.values()):
             conversation.break_off(f"the processor is lost: {error}", "interrupted")
 
+    def _taken(self, id: str) -> None:
+        conversation = self._house.conversations.get(id)
+        if conversation is not None:
+            self._house.in_background(conversation.give_up(str(ConversationTaken(id))))
+
     def _published(self, event: Event) -> None:
         self._observers.publish(event)
 
@@ -321,6 +333,7 @@ class Kernel:
         for error in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(error, BaseException):
                 _logger.error("a conversation could not be closed properly: %s", error)
+        await asyncio.gather(*self._house.background, return_exceptions=True)
         self._observers.end()
 
     async def _close_journal(self, running: asyncio.Task[None]) -> None:

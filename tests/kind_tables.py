@@ -34,6 +34,8 @@ def components(kind: Kind) -> str:
     rows = []
     for one in load_plugins().components(kind):
         component = one.component
+        if one.plugin.distribution != "coda-core":
+            continue
         extra = f"`{component.requires.install}`" if component.requires is not None else ""
         summary = component.summary[0].upper() + component.summary[1:].rstrip(".")
         anchor = settings_anchor(kind, component.name)

@@ -14,7 +14,7 @@ import attrs
 from coda_core.errors import ComponentConflict, MissingExtra, UnknownComponent
 from coda_core.interfaces import KINDS, Component, Kind, Requires
 from coda_core.owner import OWNER
-from coda_core.wording import did_you_mean, listing, type_words
+from coda_core.wording import did_you_mean, enumerated, listing, type_words
 
 if TYPE_CHECKING:
     from coda_core.kernel import Kernel
@@ -189,7 +189,7 @@ def require(registered: Registered) -> None:
         return
     noun, verb = ("package", "is") if len(missing) == 1 else ("packages", "are")
     raise MissingExtra(
-        f'the {kind_words(registered.kind)} "{component.name}" needs the {noun} {" and ".join(missing)}, which {verb} '
+        f'the {kind_words(registered.kind)} "{component.name}" needs the {noun} {enumerated(missing)}, which {verb} '
         f"not installed. Run: pip install {shlex.quote(component.requires.install)}"
     )
 

@@ -14,8 +14,8 @@ from coda_core.interfaces import ConversationRow
 __all__ = ["LASTING", "ROW_COLUMNS", "EventRow", "advance", "conversation_row", "decode", "encode"]
 
 LASTING: Final = (
-    *("opened", "closed", "failed", "fault", "gap", "injection", "interrupted"),
-    *("parked", "unparked", "detached", "attached", "paused", "resumed"),
+    *("opened", "closed", "failed", "fault", "gap", "injection", "withdrawn", "interrupted"),
+    *("parked", "unparked", "detached", "attached", "paused", "resumed", "saved"),
 )
 """Types of event that are never dropped: what a conversation's tokens depend on, and how it came and went."""
 

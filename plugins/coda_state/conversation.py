@@ -22,8 +22,10 @@ from coda_core.state import ConversationState, PhaseChanged, Snapshot
 from coda_core.text import ExtractedText
 from coda_state.config import ConversationManagerConfig
 from coda_state.keeping import Keeper
+from coda_state.lateness import LatenessLine
 from coda_state.observed import Observed
 from coda_state.quality import Weights, judge
+from coda_state.recorder import Place, Recorder
 from coda_state.timeline import Rules
 
 __all__ = ["ConversationManager", "open_conversation_manager"]
@@ -37,10 +39,13 @@ _RECENT_EVENTS: Final = 10
 class _Live:
     """One open conversation."""
 
+    info: ProcessorInfo
     observed: Observed
     snapshot_frames: int
     """Frames from one snapshot to the next."""
     next_snapshot: int
+    lateness: LatenessLine | None
+    """None where frames are not due in real time."""
     recent: deque[Event] = attrs.field(factory=lambda: deque(maxlen=_RECENT_EVENTS))
     said: list[str] = attrs.field(factory=list)
     """Text since the last snapshot, of one extractor."""
@@ -55,6 +60,9 @@ class ConversationManager:
 
     def __init__(self, store: StateStore, config: ConversationManagerConfig, clock: Clock) -> None:
         self._keeper = Keeper(store, config, clock)
+        self._recorder = Recorder(self._keeper, config.record_minutes * 60)
+        self.records = config.record_audio
+        """See `coda_core.interfaces.Recording`."""
         self._config = config
         self._weights = Weights(
             confidence=config.confidence_weight,
@@ -75,10 +83,18 @@ class ConversationManager:
             waiting_after=_frames(config.waiting_after_ms / 1000, info),
             yield_within=_frames(config.yield_within_ms / 1000, info),
         )
-        observed = Observed(info, rules) if state is None else Observed.from_bytes(state, info, rules)
+        beside, seen = _parted(state)
+        observed = Observed(info, rules) if seen is None else Observed.from_bytes(seen, info, rules)
         interval = _frames(config.snapshot_interval_s, info)
         with self._lock:
-            self._live[conversation] = _Live(observed, interval, observed.timeline.seen + interval)
+            live = _Live(info, observed, interval, observed.timeline.seen + interval, LatenessLine(info.frame_s))
+            self._live[conversation] = live
+        if "lateness" in beside:
+            late = beside["lateness"]
+            live.lateness = None if late is None else LatenessLine.from_fields(late, info.frame_s)
+            live.said, live.extractor = beside["said"], beside["extractor"]
+        if beside.get("recording") is not None:
+            self._recorder.begin(conversation, info, Place(*beside["recording"]))
 
     def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
         found: list[Event] = []
@@ -87,13 +103,22 @@ class ConversationManager:
                 live = self._live.get(record.conversation)
                 if live is not None:
                     found += self._take(live, record)
-        return found
+        return found + self._recorder.take(step)
 
     def export(self, conversation: str) -> bytes:
+        place = self._recorder.cut(conversation)
         with self._lock:
-            return self._live[conversation].observed.to_bytes()
+            live = self._live[conversation]
+            beside = {
+                "recording": None if place is None else attrs.astuple(place),
+                "lateness": None if live.lateness is None else live.lateness.to_fields(),
+                "said": live.said,
+                "extractor": live.extractor,
+            }
+            return json.dumps(beside).encode() + b"\n" + live.observed.to_bytes()
 
     def close(self, conversation: str) -> Sequence[Event]:
+        self._recorder.end(conversation)
         with self._lock:
             live = self._live.pop(conversation, None)
             if live is None or not live.observed.timeline.seen:
@@ -116,6 +141,8 @@ class ConversationManager:
     def _take(self, live: _Live, record: StepRecord) -> list[Event]:
         found: list[Event] = []
         live.observed.take(record, found)
+        if live.lateness is not None:
+            live.lateness.add(record.frame, record.lateness_s)
         waits = any(isinstance(event, PhaseChanged) and event.phase == "waiting" for event in found)
         if waits or live.observed.timeline.seen >= live.next_snapshot:
             live.next_snapshot = live.observed.timeline.seen + live.snapshot_frames
@@ -133,6 +160,7 @@ class ConversationManager:
             quality=judge(metrics, self._weights),
             recent=tuple(json.loads(event_to_json(event)) for event in live.recent),
             text=text,
+            lateness_s=() if live.lateness is None else live.lateness.take(),
         )
 
     # Storing
@@ -144,8 +172,17 @@ class ConversationManager:
                 live = self._live.get(event.conversation)
                 if live is not None:
                     _notice(live, event)
+                    if isinstance(event, Opened):
+                        self._begin(live, event)
+
+    def _begin(self, live: _Live, opened: Opened) -> None:
+        if opened.realtime is False:
+            live.lateness = None
+        if opened.options.get("record"):
+            self._recorder.begin(opened.conversation, live.info, Place(0, 0))
 
     def save(self, parked: ParkedState) -> None:
+        self._recorder.settle(parked.conversation)
         with self._keeper.store() as store:
             store.put_blob(parked.conversation, _MODEL_STATE, to_chunks(parked))
 
@@ -172,6 +209,10 @@ class ConversationManager:
                 for row in store.find(unfinished=True, limit=_ALL)
             ]
 
+    def finish(self) -> None:
+        """Store what still waits to be."""
+        self._recorder.close()
+
     async def purge_forever(self) -> None:
         """Delete what is too old, from time to time, on another thread than the one that stores events."""
         await self._keeper.purge_forever()
@@ -180,6 +221,15 @@ class ConversationManager:
 def _frames(seconds: float, info: ProcessorInfo) -> int:
     # Rounded first: 1.2 s at 80 ms are 15 frames, and not 16 because 1.2 / 0.08 is a little more than 15.
     return math.ceil(round(seconds / info.frame_s, 6))
+
+
+def _parted(state: bytes | None) -> tuple[dict[str, Any], bytes | None]:
+    """Return the line that was exported of a conversation, and what `Observed.to_bytes` made of all that was counted.
+
+    What an earlier version exported has no such line.
+    """
+    line, newline, seen = (state or b"").partition(b"\n")
+    return (json.loads(line), seen) if newline else ({}, state)
 
 
 def _notice(live: _Live, event: Event) -> None:
@@ -214,3 +264,4 @@ async def open_conversation_manager(
         purging.cancel()
         with suppress(asyncio.CancelledError):
             await purging
+        await asyncio.to_thread(manager.finish)

@@ -20,26 +20,25 @@ COLUMNS: Final = "p.id, p.extractor, p.speaker, p.start_s, p.end_s, p.time_s, p.
 
 
 def put_passages(connection: sqlite3.Connection, id: int, drafts: Iterable[Draft]) -> None:
-    """Store and index those of the drafts of the conversation with row `id` that are complete."""
+    """Store and index complete passages of the conversation with row `id`."""
     shard = shard_of(id)
     for draft in drafts:
-        if draft.complete:
-            row = connection.execute(
-                f"INSERT INTO {passages_of(shard)} (conversation, extractor, speaker, start_s, end_s, time_s, "
-                "last_sequence, words, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    id,
-                    draft.extractor,
-                    draft.speaker,
-                    draft.start_s,
-                    draft.end_s,
-                    draft.time_s,
-                    draft.last_sequence,
-                    draft.words_json,
-                    draft.text,
-                ),
-            ).lastrowid
-            connection.execute(f"INSERT INTO {said_of(shard)} (rowid, text) VALUES (?, ?)", (row, draft.text))
+        row = connection.execute(
+            f"INSERT INTO {passages_of(shard)} (conversation, extractor, speaker, start_s, end_s, time_s, "
+            "last_sequence, words, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                id,
+                draft.extractor,
+                draft.speaker,
+                draft.start_s,
+                draft.end_s,
+                draft.time_s,
+                draft.last_sequence,
+                draft.words_json,
+                draft.text,
+            ),
+        ).lastrowid
+        connection.execute(f"INSERT INTO {said_of(shard)} (rowid, text) VALUES (?, ?)", (row, draft.text))
 
 
 def unsaid(connection: sqlite3.Connection, id: int) -> list[ExtractedText]:

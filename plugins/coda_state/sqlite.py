@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from coda_core.errors import StoreError
+from coda_core.errors import ConversationTaken, StoreError
 from coda_core.events import Closed, Event
 from coda_core.interfaces import Context, ConversationRow
 from coda_core.state import Passage
@@ -111,6 +111,14 @@ class SqliteStore:
             )
             return True
 
+    def release(self, conversation: str) -> None:
+        if self._id(conversation) is not None:
+            with self._session.writing(f"release conversation {conversation}") as connection:
+                connection.execute(
+                    "UPDATE conversations SET writer = NULL WHERE conversation = ? AND writer = ?",
+                    (conversation, self._writer.token),
+                )
+
     def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
         self._blobs.put(conversation, name, chunks)
 
@@ -170,13 +178,17 @@ class SqliteStore:
             raise
 
     def _append_to(self, connection: sqlite3.Connection, conversation: str, rows: dict[int, EventRow]) -> None:
-        query = f"SELECT {ROW_COLUMNS}, id FROM conversations WHERE conversation = ?"
+        query = f"SELECT {ROW_COLUMNS}, writer, id FROM conversations WHERE conversation = ?"
         found = connection.execute(query, (conversation,)).fetchone()
         known, new = None, rows
         if found is None:
             self._said.forget(conversation)
         else:
             known = conversation_row(found)
+            if found[-2] not in (None, self._writer.token):
+                self._said.forget(conversation)
+                if found[-2] in self._writer.alive():
+                    raise ConversationTaken(conversation)
         if known is not None and min(rows) <= known.last_sequence:
             id = found[-1]
             query = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -71,6 +73,7 @@ class FollowerThread:
         self._hangs = False
         self._waiting: set[asyncio.Future[Any]] = set()
         """What is asked of it now. On L."""
+        self._asked: set[concurrent.futures.Future[Any]] = set()
         self._without: set[str] = set()
         """Conversations that it could not open."""
         self._queue: deque[_Step | Callable[[], None]] = deque()
@@ -109,6 +112,17 @@ class FollowerThread:
         with self._condition:
             self._queue.append(call)
             self._condition.notify()
+
+    def ask(self, call: Callable[[], None], answer: concurrent.futures.Future[Any]) -> None:
+        """Have `call` settle `answer` on the thread; where the thread hangs it fails with `PluginError`. Any thread."""
+        with self._condition:
+            if not self.abandoned:
+                self._asked.add(answer)
+                answer.add_done_callback(self._asked.discard)
+                self._queue.append(call)
+                self._condition.notify()
+                return
+        answer.set_exception(PluginError(self.abandoned))
 
     async def call(self, function: Callable[[], T], kind: Call = "call") -> T:
         """Run `function` on the thread after what is queued before it; return its result.
@@ -150,8 +164,9 @@ class FollowerThread:
             )
         else:
             self._leave_out("hung")
-            for future in self._waiting:
-                if not future.done():
+            futures: tuple[Any, ...] = (*self._waiting, *self._asked)
+            for future in futures:
+                with suppress(concurrent.futures.InvalidStateError, asyncio.InvalidStateError):
                     future.set_exception(PluginError(self.abandoned))
 
     def leave_out(self, conversation: str) -> None:

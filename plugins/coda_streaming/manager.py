@@ -177,9 +177,12 @@ class Streaming:
 
     def lane_measures(self, lane: StreamLane) -> LaneMeasures:
         end_to_end, lateness, late = self._meter.lane(lane.slot)
+        with self.worker.condition:
+            queued, next_frame = len(lane.queue), lane.frame + len(lane.queue)
         return LaneMeasures(
             frames=lane.frames_before + end_to_end.count,
-            queued_frames=len(lane.queue),
+            queued_frames=queued,
+            next_frame=next_frame,
             dropped_frames=lane.dropped,
             late_frames=lane.late_before + late,
             filled_frames=lane.filled,
@@ -193,18 +196,21 @@ class Streaming:
         """Return whether the worker should look again at what is ready; with its condition held."""
         return self._pipeline.worth_waking()
 
-    async def park_lane(self, lane: StreamLane, save: Callable[[ParkedState], Awaitable[None]]) -> None:
-        """Have `save` store what the paused lane goes on from, then free its slot."""
-        if "park" not in self.info.capabilities:
-            raise Incapable("the processor cannot move a conversation out of its slot")
+    async def checkpoint_lane(self, lane: StreamLane) -> ParkedState:
+        """Return what the lane could go on from; it goes on here."""
+        self._require_parking()
         try:
-            at = await self.worker.call(partial(self._pipeline.export, lane))
+            at, asked = await self.worker.call(partial(self._pipeline.checkpoint, lane, self._followers))
         except CodaError:
             raise
         except Exception as error:
-            raise ModelError(f"the processor could not export the conversation's state: {error}") from error
+            raise _not_exported(error) from error
         late = lane.late_before + self._meter.lane(lane.slot)[2]
-        await save(await gathered(lane, at, self._followers, late=late, fingerprint=self.info.fingerprint))
+        return await gathered(lane, at, asked, late=late, fingerprint=self.info.fingerprint)
+
+    async def park_lane(self, lane: StreamLane, save: Callable[[ParkedState], Awaitable[None]]) -> None:
+        """Have `save` store what the paused lane goes on from, then free its slot."""
+        await save(await self.checkpoint_lane(lane))
         lane.require_live()
         lane.end("parked")
         await self.close_lane(lane, flush=False)
@@ -241,6 +247,10 @@ class Streaming:
     async def _wind_up(self, lane: StreamLane) -> None:
         await self.close_lane(lane)
         self._wiring.broken(lane.conversation, lane.fault)
+
+    def _require_parking(self) -> None:
+        if "park" not in self.info.capabilities:
+            raise Incapable("the processor cannot move a conversation out of its slot")
 
     # Inner life
 
@@ -372,6 +382,10 @@ class Streaming:
             if task.done() and not task.cancelled():
                 task.exception()
             raise
+
+
+def _not_exported(error: Exception) -> ModelError:
+    return ModelError(f"the processor could not export the conversation's state: {error}")
 
 
 def _enter(manager: AbstractContextManager[Processor]) -> tuple[AbstractContextManager[Processor], Processor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -60,11 +60,20 @@ class Meters:
             buckets=_DELAYS_S,
             registry=registry,
         )
+        self._opus_load = Gauge(
+            "coda_websocket_opus_load_ratio",
+            "Share of the last seconds in which the least busy process had Opus to code.",
+            registry=registry,
+        )
         for how in ("opened", "resumed", "restarted"):
             self.conversations.labels(how)
 
     def opus_took(self, direction: Direction, seconds: float) -> None:
         self._opus.labels(direction).observe(seconds)
+
+    def watch_opus(self, load: Callable[[], float]) -> None:
+        """Show what `load` says, at the moment of asking."""
+        self._opus_load.set_function(load)
 
     def page(self) -> bytes:
         """Return the page."""

@@ -60,6 +60,7 @@ def installed(folder: Path, site: Path) -> None:
     )
 
 
+@pytest.mark.timeout(1200)
 def test_every_kind_is_complete(run: Run, here: Path, tmp_path: Path) -> None:
     """All seven side by side: their tests in one run, and what ``coda`` makes of their stacks."""
     site = tmp_path / "site"

@@ -212,6 +212,22 @@ def test_a_snapshot_has_the_latest_events_and_what_was_said(make: Callable[..., 
     assert last.text == "three"
 
 
+@pytest.mark.parametrize("realtime", [True, False])
+def test_a_snapshot_has_the_latest_frame_of_each_second_where_frames_are_due(
+    manager: StateManager, store: StateStore, realtime: bool
+) -> None:
+    manager.open("a", INFO)
+    manager.record([Opened(conversation="a", sequence=1, realtime=realtime)])
+    for record in steps("a", "." * 30, "." * 30):
+        manager.feed([attrs.evolve(record, lateness_s=0.5 if record.frame == 17 else record.frame / 1000)])
+    last = list(manager.close("a"))[-1]
+    assert isinstance(last, Snapshot)
+    assert last.lateness_s == (((0, 0.011), (12, 0.5), (24, 0.029)) if realtime else ())
+    stored = attrs.evolve(last, sequence=2)
+    manager.record([stored])
+    assert list(store.events("a"))[-1] == stored
+
+
 def test_what_is_exported_goes_on_as_if_nothing_was(make: Callable[..., StateManager]) -> None:
     whole, before, after = make(), make(), make()
     whole.open("a", INFO)

@@ -401,6 +401,13 @@ class TakesWhatItWants(SqliteStore):
         return True
 
 
+class WritesWhatOthersHave(SqliteStore):
+    def append(self, events: Sequence[Event]) -> None:
+        with self._session.writing("take all") as connection:
+            connection.execute("UPDATE conversations SET writer = NULL")
+        super().append(events)
+
+
 class NeverLetsGo(SqliteStore):
     def claim(self, conversation: str) -> bool:
         return False
@@ -476,6 +483,7 @@ BROKEN_DURABLE = {
     "test_leaves_no_thread_behind": LeavesAThread,
     "test_processes_that_open_it_at_once_share_it": NotTwice,
     "test_a_conversation_belongs_to_the_process_that_writes_it": TakesWhatItWants,
+    "test_who_released_a_conversation_may_be_succeeded": WritesWhatOthersHave,
     "test_a_process_that_ends_gives_its_conversations_free": NeverLetsGo,
 }
 

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from coda_core.errors import ConversationTaken
 from coda_core.events import Event, Fault, Opened
 from coda_core.state import Snapshot
 from coda_core.text import ExtractedText
 
-__all__ = ["append_and_wait", "append_many", "claim", "numbered", "read_much", "write_for_ever", "write_half_a_blob"]
+__all__ = [
+    "append_and_release",
+    "append_and_wait",
+    "append_many",
+    "claim",
+    "numbered",
+    "read_much",
+    "write_for_ever",
+    "write_half_a_blob",
+]
 
 
 def numbered(conversation: str, number: int) -> Event:
@@ -32,13 +42,14 @@ def numbered(conversation: str, number: int) -> Event:
     return Fault(conversation=conversation, sequence=number, message=conversation * 300)
 
 
-def write_for_ever(store: Any, pipe: Connection, stored: Mapping[str, int]) -> None:
+def write_for_ever(store: Any, pipe: Connection, stored: Mapping[str, int], first: int) -> None:
     """Go on behind the numbers that are stored, until killed; tell of each call that returned.
 
-    What is told is the last number of every conversation and that of the last blob.
+    What is told is the last number of every conversation and that of the last blob. `first` is the first turn, so that
+    a short life, too, comes to what is done now and then.
     """
     numbers, put = dict(stored), 0
-    for turn in itertools.count():
+    for turn in itertools.count(first):
         length = (1, 2, 9)[turn % 3]
         store.append([numbered(name, numbers[name] + at) for at in range(1, length + 1) for name in numbers])
         for name in numbers:
@@ -80,6 +91,21 @@ def append_and_wait(store: Any, pipe: Connection, conversation: str) -> None:
     """Open a conversation and live on, until told to end."""
     store.append([Opened(conversation=conversation, sequence=1)])
     pipe.send("stored")
+    pipe.recv()
+
+
+def append_and_release(store: Any, pipe: Connection, conversation: str) -> None:
+    """Open a conversation, release it, and live on; then append to it once more, and tell what came of that."""
+    store.append([Opened(conversation=conversation, sequence=1)])
+    store.release(conversation)
+    pipe.send("released")
+    pipe.recv()
+    try:
+        store.append([Fault(conversation=conversation, sequence=2), Fault(conversation="other", sequence=1)])
+    except ConversationTaken as error:
+        pipe.send(error.conversation)
+    else:
+        pipe.send("stored")
     pipe.recv()
 
 

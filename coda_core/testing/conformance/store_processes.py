@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from coda_core.events import Fault
 from coda_core.testing.conformance.store_acts import (
+    append_and_release,
     append_and_wait,
     append_many,
     claim,
@@ -41,7 +42,7 @@ class ProcessChecks(StoreSuite):
         numbers, blob, acknowledged = dict.fromkeys("abc", 0), 0, 0
         draw = random.Random(0)
         for _ in range(self.kills):
-            writer = start(write_for_ever, numbers)
+            writer = start(write_for_ever, numbers, draw.randint(0, 76))
             told = [writer.heard() for _ in range(draw.randint(0, 12))]
             writer.pipe.poll(draw.choice((0.0, 0.02, 0.1)) * draw.random())
             told += writer.kill()
@@ -204,6 +205,22 @@ class ProcessChecks(StoreSuite):
             writer.tell("end")
             assert writer.end() == 0
             self._until(lambda: store.claim("theirs"))
+
+    def test_who_released_a_conversation_may_be_succeeded(self, tmp_path: Path, start: Start) -> None:
+        """A parked conversation goes on wherever its peer comes back, and from then on nowhere else."""
+        if not self._shared(tmp_path / "asked"):
+            return
+        with self.opened(tmp_path) as store:
+            writer = start(append_and_release, "parked")
+            assert writer.heard() == "released"
+            assert [row.conversation for row in store.find(unfinished=True)] == ["parked"]
+            store.release("parked")
+            assert store.claim("parked"), "it was released"
+            opened = list(store.events("parked"))
+            writer.tell("append")
+            assert writer.heard() == "parked", "append is to raise ConversationTaken for what another process has"
+            assert list(store.events("parked")) == opened
+            assert list(store.events("other")) == [], "all of a batch or nothing"
 
     def _shared(self, folder: Path) -> bool:
         """Return whether it says that several processes may use it at once: `SharedStore`."""
