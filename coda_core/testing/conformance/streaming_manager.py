@@ -40,6 +40,8 @@ _ENOUGH: Final = 800
 class StreamingManagerConformance(Conformance):
     """What every `coda_core.interfaces.StreamingManager` does, around a processor without a model.
 
+    A manager that takes a capability out of its `info`, because it does not carry it, is not asked for that.
+
     Whatever it does to be in time, such as dropping or waiting, is its own: the suite asks that it is counted.
     """
 
@@ -53,7 +55,7 @@ class StreamingManagerConformance(Conformance):
             async with self.running(tmp_path) as (manager, rig):
                 self.has_methods(manager, "run", "admit", "open", "call", "measures")
                 assert isinstance(manager.realtime, bool)
-                assert manager.info is rig.processor.info or manager.info == rig.processor.info
+                assert manager.info.fingerprint == rig.processor.info.fingerprint, "info is the processor's"
                 lane = await manager.open("a", SlotOptions())
                 self.has_methods(lane, "push", "drain", "pause", "resume", "command", "park", "close", "measures")
                 await lane.close()
@@ -440,6 +442,8 @@ class StreamingManagerConformance(Conformance):
     def test_a_command_reaches_the_processor_before_the_next_step(self, tmp_path: Path) -> None:
         async def look() -> Rig:
             async with self.running(tmp_path) as (manager, rig):
+                if "say" not in manager.info.capabilities:
+                    return rig
                 lane = await manager.open("a", SlotOptions())
                 await lane.push(Block(voice(3), AudioFormat()))
                 await lane.drain()
@@ -454,6 +458,8 @@ class StreamingManagerConformance(Conformance):
             return rig
 
         rig = self.run(look())
+        if not rig.frames:
+            return
         assert [type(command) for _, command in rig.processor.commands] == [Say, Interrupt]
         told = [event for event in rig.reported if isinstance(event, Injection)]
         assert [(event.conversation, event.command, event.status) for event in told] == [
@@ -467,6 +473,8 @@ class StreamingManagerConformance(Conformance):
     def test_a_prompt_is_taken_in_before_anything_is_heard(self, tmp_path: Path) -> None:
         async def look() -> None:
             async with self.running(tmp_path) as (manager, rig):
+                if "prompt" not in manager.info.capabilities:
+                    return
                 rig.processor.batches.clear()
                 lane = await manager.open("a", SlotOptions(prompt="be brief and kind"))
                 assert len(rig.processor.batches) >= 4, "open returns when the prompt is taken in"
@@ -484,9 +492,11 @@ class StreamingManagerConformance(Conformance):
     def test_a_parked_conversation_goes_on_where_it_was(self, tmp_path: Path) -> None:
         """Audio, tokens, followers and input that waits: in another manager as if nothing had been."""
 
-        async def park() -> ParkedState:
+        async def park() -> ParkedState | None:
             saved: list[ParkedState] = []
             async with self.running(tmp_path) as (manager, rig):
+                if "park" not in manager.info.capabilities:
+                    return None
                 lane = await manager.open("a", SlotOptions(seed=1))
                 await lane.push(Block(voice(5), AudioFormat()))
                 await lane.drain()
@@ -519,6 +529,8 @@ class StreamingManagerConformance(Conformance):
             return rig
 
         state = self.run(park())
+        if state is None:
+            return
         assert isinstance(state, ParkedState)
         assert (state.conversation, state.frame) == ("a", 5)
         assert state.fingerprint == ScriptedProcessor().info.fingerprint
@@ -530,6 +542,8 @@ class StreamingManagerConformance(Conformance):
     def test_a_conversation_that_cannot_be_saved_keeps_its_slot(self, tmp_path: Path) -> None:
         async def look() -> None:
             async with self.running(tmp_path) as (manager, rig):
+                if "park" not in manager.info.capabilities:
+                    return
                 lane = await manager.open("a", SlotOptions())
                 await lane.push(Block(voice(2), AudioFormat()))
                 await lane.drain()
@@ -552,6 +566,8 @@ class StreamingManagerConformance(Conformance):
         async def look() -> None:
             saved: list[ParkedState] = []
             async with self.running(tmp_path) as (manager, _):
+                if "park" not in manager.info.capabilities:
+                    return
                 lane = await manager.open("a", SlotOptions())
                 await lane.push(Block(voice(2), AudioFormat()))
                 await lane.drain()
