@@ -42,6 +42,7 @@ __all__ = [
     "ConversationRow",
     "Distribution",
     "Follower",
+    "FollowerMeasures",
     "Kind",
     "Lane",
     "LaneMeasures",
@@ -617,6 +618,20 @@ class LaneMeasures:
 
 
 @attrs.frozen(kw_only=True)
+class FollowerMeasures:
+    """How a follower kept to its time since the streaming manager started."""
+
+    calls_s: Mapping[str, Distribution]
+    """How long its calls took: ``feed``, ``open``, ``export``, ``close``, and ``call`` for all else."""
+    overruns: Mapping[str, int]
+    """Calls that took longer than their budget, by the same names."""
+    failures: int
+    """Calls of ``feed`` and ``open`` that raised."""
+    quarantine: str = ""
+    """Why it is left out: ``slow``, ``failing`` or ``hung``; empty while it is not."""
+
+
+@attrs.frozen(kw_only=True)
 class Measures:
     """What a streaming manager measured since it started."""
 
@@ -641,6 +656,8 @@ class Measures:
     """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
     ``follow:LABEL`` for each follower."""
     conversations: Mapping[str, LaneMeasures]
+    followers: Mapping[str, FollowerMeasures] = attrs.field(factory=dict)
+    """By label; empty where a manager does not measure them."""
 
     @property
     def drop_rate(self) -> float:
@@ -689,6 +706,9 @@ class Wiring:
     """A conversation has ended by a fault: its id and a message. Its lane is closed already."""
     lost: Callable[[BaseException], None]
     """The processor is gone, and every conversation with it."""
+    indispensable: frozenset[str] = frozenset()
+    """Labels of followers that no conversation goes on without, however they behave: the state manager stores events
+    on its thread."""
 
 
 class Lane(Protocol):

@@ -122,6 +122,21 @@ class _KernelMeasures(Collector):
         for follower, count in measures.skipped_records.items():
             skipped.add_metric([follower], count)
         yield skipped
+        overruns = CounterMetricFamily(
+            "coda_follower_overruns", "Calls of a follower that took too long.", labels=["follower", "call"]
+        )
+        failures = CounterMetricFamily(
+            "coda_follower_failures", "Calls of a follower that raised.", labels=["follower"]
+        )
+        left_out = GaugeMetricFamily(
+            "coda_follower_quarantined", "1 for a follower that is left out.", labels=["follower"]
+        )
+        for follower, conduct in measures.followers.items():
+            for call, count in conduct.overruns.items():
+                overruns.add_metric([follower, call], count)
+            failures.add_metric([follower], conduct.failures)
+            left_out.add_metric([follower], 1 if conduct.quarantine else 0)
+        yield from (overruns, failures, left_out)
         stages = SummaryMetricFamily("coda_stage_seconds", "Where the time of a frame goes.", labels=["stage"])
         for stage, taken in measures.stages_s.items():
             for quantile, field in _QUANTILES:
