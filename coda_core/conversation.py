@@ -259,6 +259,11 @@ class Conversation:
 
     # For the kernel
 
+    @property
+    def readers(self) -> Sequence[Subscription[Any]]:
+        """Who reads it now."""
+        return self._subscriptions
+
     async def open(self) -> None:
         """Take a slot; from now on the conversation is live."""
         await self._stay.open()

@@ -32,6 +32,7 @@ __all__ = [
     "Opened",
     "Parked",
     "Paused",
+    "Quarantined",
     "Resumed",
     "Saved",
     "StoreFailing",
@@ -265,6 +266,21 @@ class StoreRecovered(Event):
     type: ClassVar[str] = "store_recovered"
     lost: int = 0
     """Events given up since the kernel started, because too many waited."""
+
+
+@attrs.frozen(kw_only=True)
+class Quarantined(Event):
+    """Part of a plugin is left out from now on, because it kept failing its budget. Of no conversation; not stored.
+
+    Audio goes on without it until Coda is started again.
+    """
+
+    type: ClassVar[str] = "quarantined"
+    who: str = ""
+    """Label of an extractor or of the state manager, or the plugin that a reader of events belongs to."""
+    reason: str = ""
+    """``slow``, ``failing`` or ``hung`` for a follower; ``unread`` or ``blocking`` for a reader of events."""
+    message: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -42,6 +42,7 @@ __all__ = [
     "ConversationRow",
     "Distribution",
     "Follower",
+    "FollowerMeasures",
     "Kind",
     "Lane",
     "LaneMeasures",
@@ -595,6 +596,8 @@ class LaneMeasures:
     frames: int
     """Steps done."""
     queued_frames: int
+    next_frame: int
+    """Index that the next whole frame of input will have: a caller that was cut off sends again from there."""
     dropped_frames: int
     """Input frames lost to a full queue."""
     late_frames: int
@@ -612,6 +615,20 @@ class LaneMeasures:
     def drop_rate(self) -> float:
         """Input frames lost, as a share of all that came in."""
         return _share(self.dropped_frames, self.frames + self.queued_frames)
+
+
+@attrs.frozen(kw_only=True)
+class FollowerMeasures:
+    """How a follower kept to its time since the streaming manager started."""
+
+    calls_s: Mapping[str, Distribution]
+    """How long its calls took: ``feed``, ``open``, ``export``, ``close``, and ``call`` for all else."""
+    overruns: Mapping[str, int]
+    """Calls that took longer than their budget, by the same names."""
+    failures: int
+    """Calls of ``feed`` and ``open`` that raised."""
+    quarantine: str = ""
+    """Why it is left out: ``slow``, ``failing`` or ``hung``; empty while it is not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -639,6 +656,8 @@ class Measures:
     """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
     ``follow:LABEL`` for each follower."""
     conversations: Mapping[str, LaneMeasures]
+    followers: Mapping[str, FollowerMeasures] = attrs.field(factory=dict)
+    """By label; empty where a manager does not measure them."""
 
     @property
     def drop_rate(self) -> float:
@@ -687,6 +706,9 @@ class Wiring:
     """A conversation has ended by a fault: its id and a message. Its lane is closed already."""
     lost: Callable[[BaseException], None]
     """The processor is gone, and every conversation with it."""
+    indispensable: frozenset[str] = frozenset()
+    """Labels of followers that no conversation goes on without, however they behave: the state manager stores events
+    on its thread."""
 
 
 class Lane(Protocol):

@@ -23,6 +23,7 @@ from coda_core.events import Event
 from coda_core.house import House
 from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, SlotSettings, Wiring
 from coda_core.journal import Journal
+from coda_core.observers import Observers, Stalls
 from coda_core.openings import Openings
 from coda_core.paths import cache_dir as default_cache_dir
 from coda_core.plugins import Registry, load_plugins
@@ -31,6 +32,7 @@ from coda_core.sharing import Sharing
 from coda_core.state import ConversationState
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
+from coda_core.watching import LoopWatch, Stall
 
 __all__ = ["Kernel"]
 
@@ -66,8 +68,9 @@ class Kernel:
         self._exits = AsyncExitStack()
         self._keep_parked_s = stack.keep_parked_hours * 3600
         self._park_at_shutdown = stack.park_at_shutdown
+        self._observers = Observers(self._clock, stack.observer_strikes)
+        self._observer_budget_s = stack.observer_budget_ms / 1000
         self._save_every_s = stack.save_model_state_every_s
-        self._subscriptions: list[Subscription[Any]] = []
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
@@ -120,6 +123,7 @@ class Kernel:
             openings = Openings(self._house, self._parts.state_store, self.stack.name, setup)
             exits.push_async_callback(self._close_journal, asyncio.create_task(journal.run()))
             exits.push_async_callback(self._close_conversations, openings)
+            await exits.enter_async_context(LoopWatch(self._observer_budget_s, self._stalled))
             await openings.take_over()
             self._openings = openings
             self.registry.started(self)
@@ -216,10 +220,7 @@ class Kernel:
 
     def subscribe(self, *kinds: type[E], size: int = 1000) -> Subscription[E]:
         """Read the events of all conversations from now on; `kinds` are `Event` or subclasses, none means all."""
-        subscription: Subscription[E] = Subscription(kinds, size=size, overflow="drop-oldest")
-        self._subscriptions = [each for each in self._subscriptions if not each.ended]
-        self._subscriptions.append(subscription)
-        return subscription
+        return self._observers.subscribe(kinds, size=size)
 
     def state(self, conversation: str) -> ConversationState | None:
         """Return what a live conversation is doing and how it goes; None for one that is not live. Reads no store."""
@@ -228,6 +229,10 @@ class Kernel:
     def measures(self) -> Measures:
         """Return what the streaming manager measured."""
         return self._parts.streaming_manager.measures()
+
+    def stalls(self) -> Mapping[str, Stalls]:
+        """Return who kept the event loop to themself for longer than `observer_budget_ms`: a plugin, or a place."""
+        return dict(self._observers.stalls)
 
     async def serve(self) -> None:
         """Run the transports, and feed the local conversation from the audio source.
@@ -261,6 +266,7 @@ class Kernel:
             report=self._report,
             broken=self._broken,
             lost=self._lost,
+            indispensable=frozenset({STATE_LABEL}),
         )
 
     def _deliver(self, frames: Sequence[AudioFrame]) -> None:
@@ -304,8 +310,11 @@ class Kernel:
             self._house.in_background(conversation.give_up(str(ConversationTaken(id))))
 
     def _published(self, event: Event) -> None:
-        for subscription in self._subscriptions:
-            subscription.put(event)
+        self._observers.publish(event)
+
+    def _stalled(self, stall: Stall) -> None:
+        readers = [reader for each in self._house.conversations.values() for reader in each.readers]
+        self._observers.stalled(stall, readers)
 
     async def _record(self, events: Sequence[Event]) -> None:
         manager = self._parts.state_manager
@@ -325,8 +334,7 @@ class Kernel:
             if isinstance(error, BaseException):
                 _logger.error("a conversation could not be closed properly: %s", error)
         await asyncio.gather(*self._house.background, return_exceptions=True)
-        for subscription in self._subscriptions:
-            subscription.end()
+        self._observers.end()
 
     async def _close_journal(self, running: asyncio.Task[None]) -> None:
         self._house.journal.close()

@@ -201,7 +201,13 @@ class Stay:
 
     async def _unpark(self) -> None:
         conversation = self._conversation
-        parked, self._lane = await self._house.bring_back(conversation.id)
+        try:
+            parked, self._lane = await self._house.bring_back(conversation.id)
+        except ConversationTaken:
+            raise
+        except BaseException:
+            await self._house.sharing.release(conversation.id)  # another server may be able to go on with it
+            raise
         self._silence_alarm()
         self.status = "paused"
         conversation.frames, conversation.options = parked.frame, parked.options
@@ -252,6 +258,9 @@ class Stay:
         if self._house.able("park"):
             try:
                 await self.park("detached", lambda: self.detached_since_s == since)
+                return
+            except ConversationClosed:
+                # Somebody else has begun to close it.
                 return
             except CodaError as error:
                 _logger.error("conversation %s is closed, as it could not be parked: %s", self._conversation.id, error)

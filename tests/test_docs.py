@@ -26,7 +26,7 @@ import soundfile
 
 import coda_core
 from coda_core.interfaces import KINDS
-from tests import cli_help, kind_tables, settings_tables
+from tests import cli_help, demo_script, kind_tables, settings_tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -133,11 +133,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 MADE = [
     (settings_tables, settings_tables.with_tables, [settings_tables.PAGE]),
     (cli_help, cli_help.with_help, [cli_help.PAGE]),
+    (demo_script, demo_script.with_script, [demo_script.PAGE]),
     (kind_tables, kind_tables.with_tables, kind_tables.PAGES),
 ]
 
 
-@pytest.mark.parametrize(("made_by", "renew", "pages"), MADE, ids=["settings", "command line", "kinds"])
+@pytest.mark.parametrize(
+    ("made_by", "renew", "pages"), MADE, ids=["settings", "command line", "demo checkpoint", "kinds"]
+)
 def test_what_is_made_from_the_code_is_up_to_date(
     made_by: ModuleType, renew: Callable[[str], str], pages: list[Path]
 ) -> None:

@@ -61,6 +61,18 @@ class StackSettings:
     park_at_shutdown: bool = setting(
         False, help="Whether conversations that are paused when Coda ends are parked, to be resumed later, or closed."
     )
+    observer_budget_ms: float = setting(
+        250.0,
+        minimum=10,
+        maximum=60_000,
+        help="Time, in ms, that a piece of code may keep the event loop to itself before that is counted and said.",
+    )
+    observer_strikes: int = setting(
+        20,
+        minimum=2,
+        maximum=10_000,
+        help="How often within a minute a reader of events may do so before it is disconnected.",
+    )
     save_model_state_every_s: float | None = setting(
         None,
         minimum=0.08,

@@ -51,7 +51,7 @@ def coda_register_processors() -> Sequence[Component[Any]]:
     return (
         Component(
             name="moshi",
-            summary="Kyutai's Moshi, many conversations on one model; 'tiny' is a small random one for trying out.",
+            summary="Kyutai's Moshi, many conversations on one model; 'demo' is a small one that comes with Coda.",
             config=MoshiConfig,
             factory=_open_moshi,
             requires=Requires(("moshi", "torch", "sentencepiece"), "coda-core[moshi]"),

@@ -45,7 +45,7 @@ class Asked:
         """Records that it was too slow for and was not told of."""
         self._label = follower.label
         self._answer: Future[bytes] = Future()
-        follower.post(partial(self._ask, follower.follower, conversation))
+        follower.ask(partial(self._ask, follower.follower, conversation), self._answer)
 
     async def answer(self) -> bytes:
         """Wait for what it holds; raises `PluginError` where it cannot say."""

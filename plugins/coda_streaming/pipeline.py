@@ -132,7 +132,11 @@ class Pipeline:
     ) -> tuple[SlotState, Mapping[str, Asked]]:
         """Return what `export` does, and what the followers hold when they have taken all records up to there."""
         at = self.export(lane)
-        return at, {label: Asked(follower, lane.conversation) for label, follower in followers.items()}
+        return at, {
+            label: Asked(follower, lane.conversation)
+            for label, follower in followers.items()
+            if follower.has(lane.conversation)
+        }
 
     def close(self, lane: StreamLane) -> None:
         """Take the slot back and wipe it."""

@@ -14,17 +14,17 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
+from checkpoints import checkpoint_folder, checkpoint_option
 from numpy.typing import NDArray
 from processor_loop import ProcessorLoop, processor_loop
 from reporting import Result, arguments, report
 
 from coda_core import Conversation, Kernel, Stack
-from coda_core.paths import cache_dir
 from coda_moshi.config import MoshiConfig
-from coda_moshi.tiny import tiny_checkpoint
 from coda_streaming.config import OfflineConfig
 
 
@@ -39,9 +39,8 @@ async def framework(conversations: list[Conversation], pcm: NDArray[np.float32])
     return time.perf_counter() - start
 
 
-async def compare(batch: int, steps: int, rounds: int) -> list[Result]:
+async def compare(folder: Path, batch: int, steps: int, rounds: int) -> list[Result]:
     """Return the figures of one batch size."""
-    folder = tiny_checkpoint(cache_dir())
     torch.set_num_threads(1)  # as many as the Moshi client takes for a checkpoint of this size
     pcm = np.random.default_rng(0).uniform(-0.3, 0.3, (batch, steps, 1_920)).astype(np.float32)
     stack = Stack(
@@ -84,9 +83,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], help="batch sizes")
     parser.add_argument("--steps", type=int, default=40, help="steps in a round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each, in turn")
+    checkpoint_option(parser)
     options = parser.parse_args()
+    folder = checkpoint_folder(options.checkpoint)
     results = [
-        result for batch in options.batch for result in asyncio.run(compare(batch, options.steps, options.rounds))
+        result
+        for batch in options.batch
+        for result in asyncio.run(compare(folder, batch, options.steps, options.rounds))
     ]
     report("overhead", results, as_json=options.json)
 

@@ -170,15 +170,16 @@ async def test_a_full_house_is_refused_before_the_upgrade(serve: Any, calling: A
         assert "all 1 slots are taken" in answer["error"]
 
 
-async def test_a_page_in_a_full_house_is_told_by_the_close_code(serve: Any, calling: Any) -> None:
+async def test_a_page_in_a_full_house_is_told_by_a_message_and_the_close_code(serve: Any, calling: Any) -> None:
     stack = Stack(processor=EchoConfig(conversations=1))
     async with (
         serve(stack) as served,
         calling(served),
         websockets.connect(served.ws("/api/chat"), origin=websockets.Origin(served.url)) as page,
     ):
-        with pytest.raises(websockets.ConnectionClosed):
-            await page.recv()
+        message = await page.recv()
+        await page.wait_closed()
+        assert message == b"\5" + (page.close_reason or "").encode()
         assert page.close_code == 1013
         assert "capacity 1" in (page.close_reason or "")
         assert "load" in (page.close_reason or "")

@@ -98,6 +98,13 @@ const canvas = document.getElementById("timeline");
 const zoom = document.getElementById("zoom");
 const rows = { ruler: 18, phases: data.phases.length ? 18 : 0, wave: heard ? 64 : 0, words: 22, gap: 6 };
 const talking = new Set(data.words.map((word) => word.speaker));
+// A word may be shown as far as the next one of its speaker, although it is known to be over earlier.
+const rooms = new Map();
+const following = {};
+for (const word of [...data.words].reverse()) {
+  rooms.set(word, Math.min(following[word.speaker] ?? length, word.end + 2));
+  following[word.speaker] = word.start;
+}
 const height = rows.ruler + rows.phases + 2 * (rows.wave + rows.gap) + talking.size * rows.words + rows.gap;
 let scale = 1;
 const fit = () => scroll.clientWidth / length;
@@ -148,7 +155,8 @@ const draw = () => {
       pen.fillStyle = ink;
       pen.fillRect(x(word.start), top + 2, wide, rows.words - 4);
       pen.globalAlpha = 1;
-      write(pen, word.text, x(word.start), wide, top + rows.words / 2, colour("--ink"), width);
+      const room = (Math.max(word.end, rooms.get(word)) - word.start) * scale;
+      write(pen, word.text, x(word.start), room, top + rows.words / 2, colour("--ink"), width);
     }
     if (talking.has(speaker)) top += rows.words;
   });

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from coda_core.events import Closed, Event, Opened
-from coda_core.testing.conformance.component import PATIENCE_S, Conformance
+from coda_core.testing.conformance.component import Conformance
 from coda_core.testing.conformance.store_opening import Elsewhere, opened
 from coda_core.text import ExtractedText
 
@@ -28,8 +28,6 @@ class StoreSuite(Conformance):
     """Whether what is stored outlives the process. Only False where the store's documentation says so."""
     kills: ClassVar[int] = 10
     """How often a process that writes is killed."""
-    patience_s: ClassVar[float] = PATIENCE_S
-    """How long another process may take for one thing."""
 
     def opened(self, folder: Path) -> AbstractContextManager[Any]:
         """Open the store of a folder; it is closed at the end of the block."""

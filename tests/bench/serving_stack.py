@@ -1,4 +1,4 @@
-"""The stack that the benchmarks of real time run: every default of Coda, on the tiny checkpoint."""
+"""The stack that the benchmarks of real time run: every default of Coda, on one checkpoint."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from coda_core import Conversation, Kernel, Stack
 from coda_moshi.config import MoshiConfig
 
-__all__ = ["opened", "serving_tiny"]
+__all__ = ["opened", "serving_stack"]
 
 
 @asynccontextmanager
-async def serving_tiny(slots: int) -> AsyncIterator[Kernel]:
-    """Run a kernel with that many slots, in real time."""
-    async with Kernel(Stack(processor=MoshiConfig(model_path="tiny", conversations=slots))) as kernel:
+async def serving_stack(checkpoint: str, slots: int) -> AsyncIterator[Kernel]:
+    """Run a kernel with that many slots, in real time. `checkpoint` is a `model_path`."""
+    async with Kernel(Stack(processor=MoshiConfig(model_path=checkpoint, conversations=slots))) as kernel:
         yield kernel
 
 
