@@ -27,7 +27,16 @@ CONFIG: Final[Mapping[str, Any]] = {
 }
 """``config.json``: the language model, the names of the files, and how to sample."""
 
-INJECTION: Final[Mapping[str, Any]] = {"announce": True, "settle_frames": 0, "gap_frames": 14, "ending": STOP}
+INJECTION: Final[Mapping[str, Any]] = {
+    "announce": True,
+    "not_onsets": [STOP],
+    "settle_frames": 0,
+    "gap_frames": 14,
+    "ending": STOP,
+    "lower_case": True,
+    "left_out": ".,;:?!-",
+    "whole_words": True,
+}
 """How this checkpoint speaks a given text, in the terms of Coda's injection; explained in the README."""
 
 
