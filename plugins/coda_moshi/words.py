@@ -76,6 +76,11 @@ class WordAssembler:
         """True while a word is under construction."""
         return bool(self._tokens)
 
+    @property
+    def settles_at(self) -> int:
+        """The frame with which the word under construction is complete, if no text comes before."""
+        return self._last_frame + self._settle_frames
+
     def feed(self, frame: int, token: int, probability: float, injected: bool = False) -> Word | None:
         """Take the token of `frame`, frames in rising order; return the word that is complete by it.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import TypeVar
-
-import attrs
 
 from coda_core.clock import Clock
 from coda_core.events import Event
-from coda_core.interfaces import Follower, StepRecord
+from coda_core.interfaces import Follower, StepRecords
+from coda_core.records import record
 from coda_streaming.histogram import Histogram
 from coda_streaming.worker import on_thread
 
@@ -22,9 +22,9 @@ T = TypeVar("T")
 _logger = logging.getLogger("coda.streaming")
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class _Step:
-    records: Sequence[StepRecord]
+    records: StepRecords
     done_s: float
 
 
@@ -56,11 +56,12 @@ class FollowerThread:
         self._clock = clock
         self._found = found
         self._relieved = relieved
-        self._queue: deque[_Step | Callable[[], None]] = deque()
+        self._queue: SimpleQueue[_Step | Callable[[], None] | None] = SimpleQueue()
+        """What to do, in order; None ends the thread."""
         self._steps = 0
         self._missed: Counter[str] = Counter()
-        self._stopping = False
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        """Guards the number of steps in the queue, and what was missed."""
         self._thread = threading.Thread(target=self._run, name=f"coda-follower-{label}", daemon=True)
         self._thread.start()
 
@@ -68,28 +69,22 @@ class FollowerThread:
     def full(self) -> bool:
         return self._steps >= self._limit
 
-    def put(self, records: Sequence[StepRecord], done_s: float) -> None:
+    def put(self, records: StepRecords, done_s: float) -> None:
         """Queue the records of one step; on W."""
-        with self._condition:
+        with self._lock:
             if self._steps >= self._limit:
                 self.skipped += len(records)
-                self._missed.update(record.conversation for record in records)
+                self._missed.update(records.conversation)
                 return
-            if self._missed:
-                records = [
-                    attrs.evolve(record, missed_before=self._missed.pop(record.conversation))
-                    if record.conversation in self._missed
-                    else record
-                    for record in records
-                ]
-            self._queue.append(_Step(records, done_s))
             self._steps += 1
-            self._condition.notify()
+            if self._missed:
+                records = records.after_missing(self._missed)
+                for conversation in records.conversation:
+                    self._missed.pop(conversation, None)
+        self._queue.put(_Step(records, done_s))
 
     def post(self, call: Callable[[], None]) -> None:
-        with self._condition:
-            self._queue.append(call)
-            self._condition.notify()
+        self._queue.put(call)
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run `function` on the thread after what is queued before it; return its result."""
@@ -97,40 +92,32 @@ class FollowerThread:
 
     def missed(self, conversation: str) -> int:
         """Return how many records of a conversation it was too slow for and was not told of yet."""
-        with self._condition:
+        with self._lock:
             return self._missed[conversation]
 
     def has_missed(self, conversation: str, records: int) -> None:
         """Go on from what `missed` once said."""
         if records:
-            with self._condition:
+            with self._lock:
                 self._missed[conversation] = records
 
     def forget(self, conversation: str) -> None:
-        with self._condition:
+        with self._lock:
             self._missed.pop(conversation, None)
 
     def stop(self) -> None:
         """Take what is queued, then end the thread."""
-        with self._condition:
-            self._stopping = True
-            self._condition.notify()
+        self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._condition:
-                while not self._queue:
-                    if self._stopping:
-                        return
-                    self._condition.wait()
-                item = self._queue.popleft()
-                relieved = isinstance(item, _Step) and self._steps >= self._limit
-                if isinstance(item, _Step):
-                    self._steps -= 1
+        while (item := self._queue.get()) is not None:
             if isinstance(item, _Step):
+                with self._lock:
+                    was_full = self._steps >= self._limit
+                    self._steps -= 1
                 self._feed(item)
-                if relieved:
+                if was_full:
                     self._relieved()
             else:
                 item()
