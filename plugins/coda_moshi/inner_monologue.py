@@ -202,7 +202,7 @@ class _Transcript:
             confidence=combined_confidence(words),
             speaker="moshi",
             unit="phrase" if self._config.mode == "buffered" else "word",
-            tokens=tuple(token for word in words for token in word.tokens),
+            tokens=tuple([token for word in words for token in word.tokens]),
             injected=words[0].injected,
         )
 

@@ -46,8 +46,8 @@ class Word:
 
 def combined_confidence(words: Sequence[Word]) -> float:
     """Return the geometric mean of the probabilities of all tokens of `words`, 0 to 1."""
-    tokens = sum(len(word.tokens) for word in words)
-    return math.exp(math.fsum(word.log_probability for word in words) / tokens)
+    tokens = sum([len(word.tokens) for word in words])
+    return math.exp(math.fsum([word.log_probability for word in words]) / tokens)
 
 
 class WordAssembler:
@@ -98,7 +98,8 @@ class WordAssembler:
 
     def finish(self) -> Word | None:
         """Return the word under construction as it stands and forget it; None where there is no text."""
-        word, text = self.peek(), self._decoded()
+        text = self._decoded()
+        word = self._word(text)
         self._bytes.clear()
         self._tokens.clear()
         self._log_probability = 0.0
@@ -108,16 +109,19 @@ class WordAssembler:
 
     def peek(self) -> Word | None:
         """Return the word under construction as it stands, and go on with it."""
-        text = self._decoded()
-        if not text.strip():
+        return self._word(self._decoded())
+
+    def _word(self, text: str) -> Word | None:
+        said = text.strip()
+        if not said:
             return None
         return Word(
-            text=text.strip(),
+            text=said,
             tokens=tuple(self._tokens),
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             log_probability=self._log_probability,
-            continues=not (self._parted or text[0].isspace()) or _is_closing_punctuation(text.strip()),
+            continues=not (self._parted or text[0].isspace()) or _is_closing_punctuation(said),
             injected=self._injected,
         )
 
@@ -172,4 +176,4 @@ class WordAssembler:
 
 
 def _is_closing_punctuation(text: str) -> bool:
-    return bool(text) and all(character in _CLOSING_PUNCTUATION for character in text)
+    return bool(text) and _CLOSING_PUNCTUATION.issuperset(text)

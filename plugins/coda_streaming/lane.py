@@ -238,6 +238,8 @@ class StreamLane:
 
     def _require_open(self) -> None:
         """Raise where the lane takes no input: it has ended, or is on its way out of its slot."""
+        if self.state == "live" and not self._parking:
+            return
         self.require_live()
         if self._parking:
             raise ConversationParked(f"conversation {self.conversation} is being parked; resume it first")

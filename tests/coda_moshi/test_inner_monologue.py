@@ -99,7 +99,9 @@ def test_a_word_says_when_how_sure_and_by_whom() -> None:
 
 def test_continuous_delivers_each_word_as_it_completes() -> None:
     extractor = _extractor()
-    delivered = [(frame, _texts(extractor.feed(StepRecords.of([_record(frame, token)])))) for frame, token in enumerate(_SPEECH)]
+    delivered = [
+        (frame, _texts(extractor.feed(StepRecords.of([_record(frame, token)])))) for frame, token in enumerate(_SPEECH)
+    ]
     assert [each for each in delivered if each[1]] == [(3, ["I"]), (5, ["am"]), (9, ["fine."]), (31, ["oh"])]
     assert extractor.close("c") == []
 

@@ -177,7 +177,11 @@ def test_lost_input_is_counted(manager: StateManager) -> None:
 def test_forced_tokens_say_nothing_of_confidence(manager: StateManager) -> None:
     manager.open("a", INFO)
     for record in steps("a", "." * 10, "#" * 10):
-        manager.feed(StepRecords.of([attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)]))
+        manager.feed(
+            StepRecords.of(
+                [attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)]
+            )
+        )
     view = manager.view("a")
     assert view is not None
     assert (view.metrics.forced_tokens, view.metrics.text_tokens) == (4, 6)
