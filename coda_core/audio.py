@@ -94,6 +94,10 @@ class AudioFrame:
     """False while the model is warming up and says nothing yet."""
     lateness_s: float = 0.0
     """Hand-over minus (arrival of the frame's last sample + one frame); below zero is on time."""
+    caller_speaking: bool = False
+    """Whether the streaming manager takes `heard` for speech; for some quiet frames after its end it still does."""
+    moshi_speaking: bool = False
+    """The same for `pcm`."""
 
     @property
     def start_s(self) -> float:

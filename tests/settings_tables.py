@@ -32,6 +32,8 @@ def tables() -> str:
     sections = [_section("[stack]", "What is true of the stack as a whole.", Stack.__mro__[1])]
     for kind in KINDS:
         for one in registry.components(kind):
+            if one.plugin.distribution != "coda-core":
+                continue  # installed beside it
             component = one.component
             brackets = f"[[{kind}]]" if kind in ("monologue_extractor", "transport") else f"[{kind}]"
             title = f'{brackets} use = "{component.name}"'

@@ -27,11 +27,14 @@ class ScriptedConfig:
     """Settings of the processor `scripted`."""
 
     conversations: int = setting(4, help="how many it serves at once", minimum=1)
+    script: tuple[int, ...] = setting(
+        (1, 3, 2, 3), help="text tokens, over and over: 1 is 'hello', 2 'world', 4 '!', 3 padding, 0 its end"
+    )
 
 
 @contextmanager
 def _scripted(config: ScriptedConfig, _context: Context) -> Iterator[ScriptedProcessor]:
-    yield ScriptedProcessor(config.conversations)
+    yield ScriptedProcessor(config.conversations, script=config.script)
 
 
 @hookimpl

@@ -59,6 +59,8 @@ def frames_and_records(
         repeat(info.sample_rate_hz),
         records.valid.tolist(),
         records.lateness_s.tolist(),
+        records.caller_speaking.tolist(),
+        records.moshi_speaking.tolist(),
     )
     return tuple(frames), records
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import click
 import pytest
@@ -65,3 +67,49 @@ def test_cancellation_from_within_is_no_interruption() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         run_until_stopped(work())
+
+
+BLOCKED_LOOP = """
+import threading
+from coda_core.cli.running import run_until_stopped
+
+async def work():
+    print("blocked", flush=True)
+    threading.Event().wait()
+
+run_until_stopped(work())
+"""
+
+UNREAD_STDERR = """
+import asyncio, os, sys
+from coda_core.cli.running import run_until_stopped
+
+async def work():
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+    # The thread holds the lock of the stream until somebody reads.
+    writing = asyncio.create_task(asyncio.to_thread(print, "more", file=sys.stderr))
+    print("blocked", flush=True)
+    await writing
+
+run_until_stopped(work())
+"""
+
+
+@pytest.mark.parametrize("script", [BLOCKED_LOOP, UNREAD_STDERR])
+def test_second_signal_ends_a_process_that_is_stuck(script: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"blocked\n"
+        # Two signals of one kind may become one: the second is sent until it was taken.
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        assert process.returncode == 130
+    finally:
+        process.kill()
+        process.communicate()

@@ -227,7 +227,7 @@ async def test_a_raising_follower_disturbs_nobody(open_bench: OpenBench, caplog:
     assert caplog.text.count("RuntimeError: out of ideas") == 1
 
 
-async def test_records_carry_levels_and_activity_of_both_sides(open_bench: OpenBench) -> None:
+async def test_records_carry_levels_and_activity_of_both_sides_and_frames_the_activity(open_bench: OpenBench) -> None:
     follower = Recorder()
     loud = np.full(FRAME, 0.1, np.float32)
     async with open_bench(OfflineConfig(), followers={"rec": follower}) as bench:
@@ -239,6 +239,8 @@ async def test_records_carry_levels_and_activity_of_both_sides(open_bench: OpenB
     assert (quiet.heard_dbfs, quiet.caller_speaking, quiet.moshi_speaking) == (-120.0, False, False)
     assert speech.heard_dbfs == pytest.approx(-20.0, abs=0.01)
     assert (speech.caller_speaking, speech.moshi_speaking) == (True, True)
+    told = [(frame.caller_speaking, frame.moshi_speaking) for frame in bench.frames["ada"]]
+    assert told == [(record.caller_speaking, record.moshi_speaking) for record in follower.records]
 
 
 async def test_samples_that_are_not_finite_become_silence_and_are_counted(open_bench: OpenBench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +14,19 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from coda_demo_model.espeak import SpokenText, speak, variants
+from coda_demo_model.alignment import aligned_events
+from coda_demo_model.espeak import SpeechEvent, speak, variants
+from coda_demo_model.other_engines import FESTIVAL_VOICES, PICO_VOICES, speak_by_festival, speak_by_pico
 from coda_demo_model.voice import SAMPLE_RATE_HZ
 
-__all__ = ["Call", "call_by_espeak", "call_by_flite", "corpus_variants"]
+__all__ = ["Call", "call_by_another", "call_by_espeak", "call_by_flite", "corpus_variants"]
 
 LANGUAGES: Final = ("en-us", "en-us", "en-us", "en-gb-x-gbclan", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")
 _UNLIKE_PEOPLE: Final = ("whisper", "croak", "demonic", "robosoft", "unirobot", "anikarobot", "fast", "mr ", "klatt4")
 _LABEL_S: Final = 0.02
 _QUIET: Final = 0.01
+_PICO: Final = 0.65
+"""Share of SVOX Pico, which has two voices, beside Festival with one."""
 
 
 @attrs.frozen(eq=False)
@@ -36,7 +40,7 @@ class Call:
     audio: npt.NDArray[np.int16]
     """[n] at 24 kHz, without silence around it, at its loudest half of full scale."""
     phonemes: tuple[tuple[int, str], ...]
-    """The 20 ms in which each phoneme begins, and espeak's name of it; empty for other engines."""
+    """The 20 ms in which each phoneme begins, and espeak's name of it; empty for flite."""
     words: tuple[tuple[int, str], ...]
     """The same for words."""
 
@@ -64,7 +68,26 @@ def call_by_espeak(intent: str, text: str, variant: str, bits: np.random.Generat
     )
     ratio = float(np.exp(bits.uniform(-stretch, stretch)))
     audio, begin = _trimmed(soxr.resample(spoken.audio, spoken.sample_rate_hz, SAMPLE_RATE_HZ * ratio))
-    return Call(intent, text, voice, audio, *_labels(spoken, ratio, begin / SAMPLE_RATE_HZ))
+    labels = _labels(spoken.phonemes, spoken.words, ratio, begin / SAMPLE_RATE_HZ)
+    return Call(intent, text, voice, audio, *labels)
+
+
+def call_by_another(intent: str, text: str, bits: np.random.Generator, *, stretch: float = 0.0) -> Call:
+    """Return `text` in a voice of SVOX Pico or Festival at a drawn speed and pitch, labelled by alignment.
+
+    Raises `RuntimeError` where Festival is not installed.
+    """
+    ratio = float(np.exp(bits.uniform(-stretch, stretch)))
+    if bits.random() < _PICO:
+        voice = str(bits.choice(PICO_VOICES))
+        speed, pitch = ratio * float(bits.uniform(0.85, 1.25)), float(bits.uniform(0.75, 1.25))
+        sound, rate = speak_by_pico(text, voice, speed=speed, pitch=pitch)
+    else:
+        voice = str(bits.choice(FESTIVAL_VOICES))
+        sound, rate = speak_by_festival(text, voice, stretch=float(bits.uniform(0.85, 1.2)) / ratio)
+    audio, _ = _trimmed(soxr.resample(sound, rate, SAMPLE_RATE_HZ * ratio))
+    events = aligned_events(text, audio.astype(np.float32) / np.float32(32767), SAMPLE_RATE_HZ)
+    return Call(intent, text, voice, audio, *_labels(*events, 1.0, 0.0))
 
 
 def call_by_flite(intent: str, text: str, voice: str, bits: np.random.Generator) -> Call:
@@ -91,10 +114,10 @@ def _trimmed(audio: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int
 
 
 def _labels(
-    spoken: SpokenText, ratio: float, cut_s: float
+    phonemes: Sequence[SpeechEvent], words: Sequence[SpeechEvent], ratio: float, cut_s: float
 ) -> tuple[tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]]:
-    def placed(events: Sequence[tuple[float, str]]) -> tuple[tuple[int, str], ...]:
+    def placed(events: Iterable[tuple[float, str]]) -> tuple[tuple[int, str], ...]:
         return tuple((max(0, round((second * ratio - cut_s) / _LABEL_S)), text) for second, text in events)
 
-    phonemes = [(event.second, "_" if event.text.startswith("_") else event.text) for event in spoken.phonemes]
-    return placed(phonemes), placed([(event.second, event.text) for event in spoken.words])
+    named = ((event.second, "_" if event.text.startswith("_") else event.text) for event in phonemes)
+    return placed(named), placed((event.second, event.text) for event in words)

@@ -35,7 +35,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--calls",
             type=click.IntRange(min=1),
-            default=300,
+            default=420,
             show_default=True,
             help="calls to render for each intent",
         ),

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from moshi.models import MimiModel, loaders
+from moshi.quantization.core_vq import EuclideanCodebook
 
 from coda_demo_model.architecture import CODEBOOKS, FRAME_RATE_HZ, MIMI
 from coda_demo_model.blockwise import encode_audio
@@ -168,6 +169,7 @@ def train_codec(corpus: Corpus, folder: Path, *, minutes: float, seed: int, max_
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
+        _forget_history(codec)
         training.record(**{name: float(value.detach()) for name, value in losses.items()})
     return codec
 
@@ -182,6 +184,15 @@ def _keep_codes(codec: MimiModel) -> None:
     for module in codec.modules():
         if hasattr(module, "threshold_usage_ratio"):
             module.threshold_usage_ratio = 0.01
+
+
+def _forget_history(codec: MimiModel) -> None:
+    """Cut the codebooks off from the steps that made them: a rare code is replaced by a latent that still holds its
+    graph, and so, one after the other, every step there was."""
+    for module in codec.modules():
+        if isinstance(module, EuclideanCodebook):
+            module.embedding_sum.detach_()
+            module.cluster_usage.detach_()
 
 
 def _losses(codec: MimiModel, heads: Heads, batch: Batch, *, quantised: bool) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ from coda_demo_model.script import load_script
 from coda_demo_model.sentences import draw_words
 from coda_demo_model.voice import FRAME, SAMPLE_RATE_HZ, say
 
-__all__ = ["Codes", "CodesSize", "EncodedCall", "EncodedSentence", "encode_all", "load_codes"]
+__all__ = ["Codes", "CodesSize", "EncodedCall", "EncodedSentence", "codes_are_encoded", "encode_all", "load_codes"]
 
 _FILE: Final = "codes.pickle"
 _LEAD: Final = 9
@@ -44,7 +44,7 @@ class CodesSize:
 
     drawn_sentences: int = 2400
     """In the model's voice."""
-    rooms_of_a_call: int = 1
+    rooms_of_a_call: int = 2
     """How many times each call is heard, each time through another room."""
     background_s: float = 900.0
 
@@ -114,6 +114,11 @@ def encode_all(codec: MimiModel, corpus: Corpus, folder: Path, size: CodesSize, 
         pickle.dump(codes, file)
     making.replace(folder / _FILE)
     return codes
+
+
+def codes_are_encoded(folder: Path) -> bool:
+    """Return whether `encode_all` came to its end in `folder`."""
+    return (folder / _FILE).exists()
 
 
 def load_codes(folder: Path) -> Codes:

@@ -7,31 +7,35 @@ model's own voice.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 import numpy as np
 
-from coda_demo_model.callers import Call, call_by_espeak, corpus_variants
+from coda_demo_model.callers import Call, call_by_another, call_by_espeak, corpus_variants
 from coda_demo_model.evaluation_sets import load_sets
 from coda_demo_model.script import load_script
 from coda_demo_model.voice import Word, know_words, say_word
 
-__all__ = ["Corpus", "CorpusSize", "load_corpus", "render_corpus"]
+__all__ = ["Corpus", "CorpusSize", "corpus_is_rendered", "load_corpus", "render_corpus"]
 
 _FILE: Final = "corpus.pickle"
 _STRETCH: Final = 0.16
+_STRETCH_OF_FEW: Final = 0.22
+"""Of engines with so few voices that each must stand for several people."""
+_OTHERS: Final = 0.3
+"""Share of the calls by other engines than espeak-ng."""
 
 
 @attrs.frozen(kw_only=True)
 class CorpusSize:
     """How much to render."""
 
-    calls_of_an_intent: int = 300
+    calls_of_an_intent: int = 420
     """Each phrasing is rendered about as often as the others of its intent."""
-    drawn_sentences: int = 2100
+    drawn_sentences: int = 2900
     """Sentences of words that mean nothing together, from which hearing words is learnt."""
     own_words: int | None = None
     """Words of the model's voice that are made ahead, by default all; others are made where they are needed."""
@@ -68,6 +72,11 @@ def render_corpus(folder: Path, size: CorpusSize, seed: int) -> Corpus:
     return corpus
 
 
+def corpus_is_rendered(folder: Path) -> bool:
+    """Return whether `render_corpus` came to its end in `folder`."""
+    return (folder / _FILE).exists()
+
+
 def load_corpus(folder: Path) -> Corpus:
     """Return what `render_corpus` kept in `folder`, after which `say` knows its words.
 
@@ -86,7 +95,7 @@ def _calls(size: CorpusSize, bits: np.random.Generator) -> Iterator[Call]:
         order = [int(index) for index in bits.permutation(len(intent.phrasings))]
         for number in range(size.calls_of_an_intent):
             text = intent.phrasings[order[number % len(order)]]
-            yield call_by_espeak(intent.name, text, str(bits.choice(voices)), bits, stretch=_STRETCH)
+            yield _call(intent.name, text, voices, bits)
 
 
 def _drawn(size: CorpusSize, bits: np.random.Generator) -> Iterator[Call]:
@@ -94,4 +103,10 @@ def _drawn(size: CorpusSize, bits: np.random.Generator) -> Iterator[Call]:
     words = load_script().caller_words
     for _ in range(size.drawn_sentences):
         text = " ".join(str(word) for word in bits.choice(words, int(bits.integers(2, 7)), replace=False))
-        yield call_by_espeak("", text, str(bits.choice(voices)), bits, stretch=_STRETCH)
+        yield _call("", text, voices, bits)
+
+
+def _call(intent: str, text: str, voices: Sequence[str], bits: np.random.Generator) -> Call:
+    if bits.random() < _OTHERS:
+        return call_by_another(intent, text, bits, stretch=_STRETCH_OF_FEW)
+    return call_by_espeak(intent, text, str(bits.choice(voices)), bits, stretch=_STRETCH)

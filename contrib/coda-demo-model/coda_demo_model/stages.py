@@ -14,8 +14,8 @@ import attrs
 import torch
 
 from coda_demo_model.codec import new_codec, train_codec
-from coda_demo_model.codes import CodesSize, encode_all, load_codes
-from coda_demo_model.corpus import CorpusSize, load_corpus, render_corpus
+from coda_demo_model.codes import CodesSize, codes_are_encoded, encode_all, load_codes
+from coda_demo_model.corpus import CorpusSize, corpus_is_rendered, load_corpus, render_corpus
 from coda_demo_model.decoder import averaged_codec, decoder_parts, train_decoder
 from coda_demo_model.export import folded, write_checkpoint
 from coda_demo_model.lm import new_language_model, train_language_model
@@ -26,7 +26,7 @@ __all__ = ["SHARES", "Plan", "Run", "train"]
 
 _LOG: Final = logging.getLogger(__name__)
 
-SHARES: Final[Mapping[str, float]] = {"codec": 0.42, "lm": 0.46, "decoder": 0.46}
+SHARES: Final[Mapping[str, float]] = {"codec": 0.42, "lm": 0.48, "decoder": 0.34}
 """Parts of the time; the language model and the decoder learn at the same time. The rest is rendering and encoding."""
 
 
@@ -71,7 +71,7 @@ class Run:
 
     def corpus(self) -> None:
         """Render all speech, unless it is there."""
-        if not (self.folder / "corpus").is_dir():
+        if not corpus_is_rendered(self.folder / "corpus"):
             render_corpus(self.folder / "corpus", self.plan.corpus, self.plan.seed)
 
     def codec(self) -> None:
@@ -81,7 +81,7 @@ class Run:
 
     def codes(self) -> None:
         """Encode everything with the codec as it is now, unless it has been done."""
-        if not (self.folder / "codes").is_dir():
+        if not codes_are_encoded(self.folder / "codes"):
             corpus = load_corpus(self.folder / "corpus")
             encode_all(self._frozen_codec(), corpus, self.folder / "codes", self.plan.codes, self.plan.seed)
 
@@ -155,4 +155,5 @@ def train(run: Run) -> None:
 def _command(stage: str, run: Run) -> list[str]:
     command = [sys.executable, "-m", "coda_demo_model", stage, "--output", str(run.folder)]
     command += ["--hours", str(run.plan.hours), "--seed", str(run.plan.seed)]
+    command += ["--calls", str(run.plan.corpus.calls_of_an_intent), "--sentences", str(run.plan.codes.drawn_sentences)]
     return command + (["--max-steps", str(run.plan.max_steps)] if run.plan.max_steps is not None else [])

@@ -1,0 +1,1 @@
+"""A transport for Coda that speaks the OpenAI Realtime protocol."""
