@@ -1,9 +1,9 @@
 """Processor time of each of Coda's threads for one frame of one conversation, with a model that computes nothing.
 
-Where `overhead` says what the framework adds to a step, this says which thread adds it; a machine that is busy with
-other work changes it little. The processor in this file answers with the caller's own frame and a text token in some
-of its frames. Callers alternate between speech and silence, and each has a reader, as it has behind a transport. What
-is shown is the least of several rounds.
+Where `overhead` says what the framework adds to a step, this says which thread adds it. The processor in this file
+answers with the caller's own frame, and with a text token in some of the frames that are speech. Callers alternate
+between speech and silence, and each has a reader, as it has behind a transport. What is shown is the least of several
+rounds. Beside a real model, whose weights take the caches, the same code is slower.
 
     python tests/bench/threads.py --json
 """
@@ -11,6 +11,7 @@ is shown is the least of several rounds.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -147,7 +148,7 @@ async def measure(batch: int, steps: int, rounds: int, text_share: float, *, rea
         processor=NothingConfig(conversations=batch, text_share=text_share), streaming_manager=OfflineConfig()
     )
     found: defaultdict[str, list[float]] = defaultdict(list)
-    registry = load_plugins(modules=[("threads", _this_module())])
+    registry = load_plugins(modules=[("threads", sys.modules[__name__])])
     async with Kernel(stack, registry=registry) as kernel, AsyncExitStack() as exits:
         conversations = [await exits.enter_async_context(kernel.open_conversation()) for _ in range(batch)]
         readers = [asyncio.create_task(_read(each.subscribe())) for each in conversations if read]
@@ -172,14 +173,8 @@ async def measure(batch: int, steps: int, rounds: int, text_share: float, *, rea
         if min(times) > 0 and "asyncio" not in name
     ]
     rows.append(Result(case=f"B={batch}", metric="all", unit="us/frame", value=sum(row.value for row in rows)))
-    rows.append(Result(case=f"B={batch}", metric="all", unit="us/step", value=rows[-1].value * batch))
+    rows.append(Result(case=f"B={batch}", metric="all, of a step", unit="us/step", value=rows[-1].value * batch))
     return rows
-
-
-def _this_module() -> Any:
-    import sys
-
-    return sys.modules[__name__]
 
 
 def main() -> None:
