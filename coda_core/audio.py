@@ -25,7 +25,9 @@ __all__ = [
     "AudioFrame",
     "Block",
     "SampleType",
+    "rounded",
     "to_float32",
+    "to_int16",
 ]
 
 SAMPLE_RATE_HZ: Final = 24_000
@@ -135,3 +137,21 @@ def to_float32(pcm: NDArray[np.float32] | NDArray[np.int16] | bytes, format: Aud
     if array.dtype in (np.float32, np.float64):
         return cast("NDArray[np.float32]", array.astype(np.float32, copy=False))
     raise AudioError(f"PCM of dtype {array.dtype} is not supported; give float32 (full scale 1.0) or int16")
+
+
+def to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return samples of full scale 1.0 as 16-bit integers, to the nearest; what is louder than full scale is clipped.
+
+    What `to_float32` makes of 16-bit integers comes back as it was.
+    """
+    import numpy as np
+
+    levels: NDArray[np.float32] = np.clip(np.rint(pcm * np.float32(32768)), -32768, 32767)
+    return levels.astype(np.int16)
+
+
+def rounded(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples as a 16-bit recording gives them back: equal to what was given where that came from 16 bits."""
+    import numpy as np
+
+    return to_int16(pcm).astype(np.float32) * np.float32(1 / 32768)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from coda_core.audio import AudioFormat, AudioFrame, Block
 from coda_core.commands import Cancel, Interrupt, Say
 from coda_core.errors import CodaError, ConversationBroken
-from coda_core.events import Event, Injection, Interrupted
+from coda_core.events import Event, Injection, Interrupted, Withdrawn
 from coda_core.house import House
 from coda_core.injecting import Receipt, Receipts
 from coda_core.interfaces import LaneMeasures, SlotOptions
@@ -79,6 +79,11 @@ class Conversation:
     def attachment(self) -> int:
         """A number that rises with each `attach`: who holds the conversation can tell whether it still does."""
         return self._stay.attachment
+
+    @property
+    def recorded(self) -> bool:
+        """Whether both voices are recorded. Whoever carries the conversation says so to the peer."""
+        return bool(self.options.record)
 
     @property
     def frame_s(self) -> float:
@@ -164,16 +169,24 @@ class Conversation:
         lane = self._stay.lane
         number = self._house.journal.next_number(self.id)
         receipt = self._receipts.begin(number, text, lambda: self._cancel(number))
-        frame = lane.command(
-            Say(
-                id=number,
+        asked = Say(
+            id=number,
+            text=text,
+            deadline_frames=self._house.frames_of(deadline_s),
+            expires_frames=None if expires_s is None else self._house.frames_of(expires_s),
+            yields=yields,
+        )
+        self.publish(
+            Injection(
+                frame=lane.command(asked),
+                command=number,
+                status="queued",
                 text=text,
-                deadline_frames=self._house.frames_of(deadline_s),
-                expires_frames=None if expires_s is None else self._house.frames_of(expires_s),
+                deadline_frames=asked.deadline_frames,
+                expires_frames=asked.expires_frames,
                 yields=yields,
             )
         )
-        self.publish(Injection(frame=frame, command=number, status="queued", text=text))
         return receipt
 
     async def interrupt(self, for_s: float | None = None) -> None:
@@ -246,6 +259,11 @@ class Conversation:
 
     # For the kernel
 
+    @property
+    def readers(self) -> Sequence[Subscription[Any]]:
+        """Who reads it now."""
+        return self._subscriptions
+
     async def open(self) -> None:
         """Take a slot; from now on the conversation is live."""
         await self._stay.open()
@@ -268,6 +286,10 @@ class Conversation:
     def break_off(self, message: str, reason: str) -> None:
         """End by a fault; the lane is closed already."""
         self._stay.break_off(message, reason)
+
+    async def give_up(self, message: str) -> None:
+        """End here by a fault, because another server has it."""
+        await self._stay.give_up(message)
 
     async def make_way(self, still: Callable[[], bool]) -> None:
         """Park for somebody who waits, unless `still` says, when its turn has come, that it is not to be any more."""
@@ -296,4 +318,4 @@ class Conversation:
         self._house.journal.forget(self.id)
 
     def _cancel(self, number: int) -> None:
-        self._stay.lane.command(Cancel(id=number))
+        self.publish(Withdrawn(frame=self._stay.lane.command(Cancel(id=number)), command=number))

@@ -17,6 +17,7 @@
     └── ConversationError
         ├── Full                 no room for another conversation, with capacity and load
         ├── NotResumable         no conversation waits under that id and token
+        ├── ConversationTaken    another server goes on with it
         ├── ConversationParked   it has no slot at the moment: resume it first
         ├── ConversationClosed   closed by you: the call came after `close`
         └── ConversationBroken   ended by the other side: a fault in the model or the machine
@@ -40,6 +41,7 @@ __all__ = [
     "ConversationClosed",
     "ConversationError",
     "ConversationParked",
+    "ConversationTaken",
     "Full",
     "Incapable",
     "MissingExtra",
@@ -153,6 +155,16 @@ class NotResumable(ConversationError):
         super().__init__(
             "no conversation can be resumed with this id and token: one of them is wrong, or the conversation is over"
         )
+
+
+class ConversationTaken(ConversationError):
+    """Another server goes on with a conversation: nothing of it can be stored by this one any more."""
+
+    def __init__(self, conversation: str) -> None:
+        super().__init__(
+            f"another server goes on with conversation {conversation}; this one was cut off from the store for too long"
+        )
+        self.conversation = conversation
 
 
 class ConversationParked(ConversationError):

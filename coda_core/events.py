@@ -32,11 +32,14 @@ __all__ = [
     "Opened",
     "Parked",
     "Paused",
+    "Quarantined",
     "Resumed",
+    "Saved",
     "StoreFailing",
     "StoreRecovered",
     "UnknownEvent",
     "Unparked",
+    "Withdrawn",
     "event_from_json",
     "event_to_json",
 ]
@@ -94,6 +97,11 @@ class Opened(Event):
     """What the opener wanted remembered."""
     token_digest: str = ""
     """SHA-256, in hex, of the token that lets a peer come back to it."""
+    realtime: bool | None = None
+    """Whether frames were due in real time: only then does their lateness say anything. None where it is not known."""
+    setup: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of a recorded conversation: the tables of a stack that it can be run again with, and the folder ``base_dir``
+    that their relative names are taken from. Secrets are not in it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +110,8 @@ class Closed(Event):
 
     type: ClassVar[str] = "closed"
     reason: str = "closed"
-    """``closed`` by its owner, ``fault``, ``shutdown`` or ``interrupted``."""
+    """``closed`` by its owner, ``detached`` or ``expired`` where nobody came back, ``fault``, ``shutdown``, or
+    ``interrupted`` where the process or the processor was lost."""
     frames: int = 0
     """Steps it lived."""
 
@@ -127,9 +136,20 @@ class Parked(Event):
 
     type: ClassVar[str] = "parked"
     reason: str = "asked"
-    """``asked``, ``idle`` (its slot was wanted), ``detached`` (nobody came back in time) or ``shutdown``."""
+    """``asked``, ``idle`` (its slot was wanted), ``detached`` (nobody came back in time), ``shutdown``, or
+    ``interrupted``: its process was killed, and it can go on from what was saved last."""
     size_bytes: int = 0
     """Of the saved state."""
+
+
+@attrs.frozen(kw_only=True)
+class Saved(Event):
+    """What it can go on from after a kill is durable; it keeps its slot. `frame` would be its next step then."""
+
+    type: ClassVar[str] = "saved"
+    reason: str = "interval"
+    """``interval`` or ``detached``."""
+    size_bytes: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -164,6 +184,19 @@ class Injection(Event):
     status: str = "queued"
     """A `coda_core.commands.ReceiptStatus`."""
     text: str = ""
+    deadline_frames: int | None = None
+    """Where it is queued: `coda_core.commands.Say.deadline_frames`, as are the next two."""
+    expires_frames: int | None = None
+    yields: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Withdrawn(Event):
+    """Who asked for a text to be spoken has taken that back, before step `frame`."""
+
+    type: ClassVar[str] = "withdrawn"
+    command: int = 0
+    """Number of the `coda_core.commands.Say`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -233,6 +266,21 @@ class StoreRecovered(Event):
     type: ClassVar[str] = "store_recovered"
     lost: int = 0
     """Events given up since the kernel started, because too many waited."""
+
+
+@attrs.frozen(kw_only=True)
+class Quarantined(Event):
+    """Part of a plugin is left out from now on, because it kept failing its budget. Of no conversation; not stored.
+
+    Audio goes on without it until Coda is started again.
+    """
+
+    type: ClassVar[str] = "quarantined"
+    who: str = ""
+    """Label of an extractor or of the state manager, or the plugin that a reader of events belongs to."""
+    reason: str = ""
+    """``slow``, ``failing`` or ``hung`` for a follower; ``unread`` or ``blocking`` for a reader of events."""
+    message: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from coda_core.interfaces import (
     StreamingManager,
 )
 from coda_core.journal import Journal
+from coda_core.sharing import Sharing
 
 if TYPE_CHECKING:
     from coda_core.conversation import Conversation
@@ -54,10 +55,16 @@ class House:
     """How long a parked conversation may stay away before it is closed."""
     processor: str
     """Name of the processor, for messages."""
+    save_every_s: float | None = None
+    """Seconds between two savings of what a live conversation could go on from; None for none."""
     published: Callable[[Event], None]
     """Told every event of every conversation."""
+    sharing: Sharing
+    """Which of the stored conversations are this kernel's."""
     conversations: dict[str, Conversation] = attrs.field(factory=dict)
     """Those that are not over, by id; parked ones that were here are among them."""
+    background: set[asyncio.Task[None]] = attrs.field(factory=set)
+    """Work that goes on behind everybody's back and is waited for at the end."""
 
     @property
     def info(self) -> ProcessorInfo:
@@ -86,8 +93,9 @@ class House:
         """Take a slot for a parked conversation and go on in it.
 
         Raises `Full`, `StoreError` where its saved state is gone or damaged, and `ModelError` where this processor
-        cannot go on from it. It stays parked then.
+        cannot go on from it. It stays parked then. Raises `ConversationTaken` where another kernel has it.
         """
+        await self.sharing.reclaim(id)
         admission = self.manager.admit()
         if not admission.ok and self._idlest(admission) is None:
             raise _full(admission)
@@ -106,6 +114,22 @@ class House:
             await self._ask(partial(self.state_manager.discard, id))
         except Exception as error:
             _logger.error("the saved state of conversation %s could not be dropped: %s", id, error)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` behind everybody's back, before the kernel ends."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    @property
+    def can_record(self) -> bool:
+        """Whether the state manager can record what is heard and said."""
+        return hasattr(self.state_manager, "records")
+
+    @property
+    def records(self) -> bool:
+        """Whether conversations are recorded that do not say."""
+        return bool(getattr(self.state_manager, "records", False))
 
     async def _ask(self, function: Callable[[], Any]) -> Any:
         return await self.manager.call(STATE_LABEL, function)

@@ -42,6 +42,7 @@ __all__ = [
     "ConversationRow",
     "Distribution",
     "Follower",
+    "FollowerMeasures",
     "Kind",
     "Lane",
     "LaneMeasures",
@@ -53,8 +54,10 @@ __all__ = [
     "Processor",
     "ProcessorInfo",
     "Progress",
+    "Recording",
     "Requires",
     "Resizable",
+    "SharedStore",
     "SlotOptions",
     "SlotSettings",
     "StateManager",
@@ -173,6 +176,10 @@ class SlotOptions:
     """Path of an audio file whose voice the model takes on before the text of the prompt; capability ``prompt``."""
     greeting: bool | None = None
     """False keeps the model silent until the caller has spoken; capability ``interrupt``."""
+    record: bool | None = None
+    """Whether both voices are recorded, see `Recording`; None is as the state manager says. No concern of the
+    model's, but for this: a streaming manager rounds every frame by `coda_core.audio.rounded` before it is stepped,
+    so that what was recorded is what was heard, to the bit."""
 
 
 class SlotSettings(TypedDict, total=False):
@@ -187,6 +194,7 @@ class SlotSettings(TypedDict, total=False):
     prompt: str | None
     voice: str | None
     greeting: bool | None
+    record: bool | None
 
 
 Capability = Literal["say", "interrupt", "prompt", "park"]
@@ -385,7 +393,20 @@ class StateManager(Follower, Protocol):
         """Return what a live conversation is doing, None for one that is not open. Any thread; reads no store."""
 
     def unfinished(self) -> Sequence[Unfinished]:
-        """Return the stored conversations whose end was never recorded. Called once, before any is opened."""
+        """Return the stored conversations whose end was never recorded, and that no other living process has.
+
+        Called before any is opened and, with a `SharedStore`, whenever another process has left some.
+        """
+
+
+class Recording(StateManager, Protocol):
+    """A state manager that can record: each conversation whose `SlotOptions.record` is true.
+
+    What it records is in its store as `coda_core.recording` has it.
+    """
+
+    records: bool
+    """Whether conversations are recorded that do not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -483,6 +504,23 @@ class StateStore(Protocol):
         """Remove all of a conversation for good, down to the bytes. Does nothing where there is none."""
 
 
+class SharedStore(StateStore, Protocol):
+    """A store that the kernels of several processes use at the same time.
+
+    A conversation belongs to the process that stored an event of it or claimed it last, until that releases it or lives
+    no more. `append` raises `coda_core.errors.ConversationTaken` for one that another living process has.
+    """
+
+    def claim(self, conversation: str) -> bool:
+        """Take a stored conversation for this process; return False where another living process has it.
+
+        Of several processes that claim it at the same time, one gets it.
+        """
+
+    def release(self, conversation: str) -> None:
+        """Give a conversation up, so that any process may claim it. Does nothing where it is not this process's."""
+
+
 # Audio source and transport
 
 
@@ -534,6 +572,8 @@ class LaneMeasures:
     frames: int
     """Steps done."""
     queued_frames: int
+    next_frame: int
+    """Index that the next whole frame of input will have: a caller that was cut off sends again from there."""
     dropped_frames: int
     """Input frames lost to a full queue."""
     late_frames: int
@@ -551,6 +591,20 @@ class LaneMeasures:
     def drop_rate(self) -> float:
         """Input frames lost, as a share of all that came in."""
         return _share(self.dropped_frames, self.frames + self.queued_frames)
+
+
+@attrs.frozen(kw_only=True)
+class FollowerMeasures:
+    """How a follower kept to its time since the streaming manager started."""
+
+    calls_s: Mapping[str, Distribution]
+    """How long its calls took: ``feed``, ``open``, ``export``, ``close``, and ``call`` for all else."""
+    overruns: Mapping[str, int]
+    """Calls that took longer than their budget, by the same names."""
+    failures: int
+    """Calls of ``feed`` and ``open`` that raised."""
+    quarantine: str = ""
+    """Why it is left out: ``slow``, ``failing`` or ``hung``; empty while it is not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -578,6 +632,8 @@ class Measures:
     """``queue``, ``encode``, ``model``, ``decode``, ``step``, ``hand_over``, ``end_to_end``, ``lateness``, and
     ``follow:LABEL`` for each follower."""
     conversations: Mapping[str, LaneMeasures]
+    followers: Mapping[str, FollowerMeasures] = attrs.field(factory=dict)
+    """By label; empty where a manager does not measure them."""
 
     @property
     def drop_rate(self) -> float:
@@ -626,6 +682,9 @@ class Wiring:
     """A conversation has ended by a fault: its id and a message. Its lane is closed already."""
     lost: Callable[[BaseException], None]
     """The processor is gone, and every conversation with it."""
+    indispensable: frozenset[str] = frozenset()
+    """Labels of followers that no conversation goes on without, however they behave: the state manager stores events
+    on its thread."""
 
 
 class Lane(Protocol):
@@ -651,6 +710,13 @@ class Lane(Protocol):
 
         `save` is awaited with its state before the slot is wiped. Where that fails the conversation stays in its
         slot, paused, and the error is raised. Queued input is part of the state.
+        """
+
+    async def checkpoint(self) -> ParkedState:
+        """Return what the conversation could go on from elsewhere; it keeps its slot and goes on here.
+
+        Input that waits is part of it only while the conversation is paused: of a live one it is not there any more
+        when somebody goes on from this. Raises `Incapable` and `ModelError`.
         """
 
     async def close(self) -> None:

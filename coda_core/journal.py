@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from coda_core.clock import Clock
-from coda_core.errors import StoreError
+from coda_core.errors import ConversationTaken, StoreError
 from coda_core.events import Event, StoreFailing, StoreRecovered
 
 __all__ = ["Journal"]
@@ -40,11 +40,16 @@ class Journal:
         record: Callable[[Sequence[Event]], Awaitable[None]],
         clock: Clock,
         tell: Callable[[Event], None] = lambda _event: None,
+        taken: Callable[[str], None] = lambda _conversation: None,
     ) -> None:
-        """`tell` is told when the store fails, and when it takes events again."""
+        """`tell` is told when the store fails, and when it takes events again; `taken` which conversation another
+        server goes on with: its events are numbered, and stored no more."""
         self._record = record
         self._clock = clock
         self._tell = tell
+        self._taken = taken
+        self._others: set[str] = set()
+        """Conversations that another server goes on with."""
         self._logger = logging.getLogger("coda.journal")
         self._last: dict[str, int] = {}
         self._durable: dict[str, int] = {}
@@ -63,6 +68,9 @@ class Journal:
         self._last[conversation] = sequence
         time_s = self._clock.wall()
         numbered = attrs.evolve(event, conversation=conversation, sequence=sequence, time_s=time_s, **more)
+        if conversation in self._others:
+            self.lost += 1
+            return numbered
         if len(self._pending) >= PENDING_LIMIT:
             self._pending.popleft()
             self.lost += 1
@@ -71,6 +79,11 @@ class Journal:
         self._pending.append(numbered)
         self._work.set()
         return numbered
+
+    @property
+    def conversations(self) -> set[str]:
+        """The conversations of which events wait for the store."""
+        return {event.conversation for event in self._pending}
 
     def next_number(self, conversation: str) -> int:
         """Return the number that the conversation's next event will have."""
@@ -91,12 +104,15 @@ class Journal:
             return
         if self._ended:
             raise StoreError("the journal is closed")
+        if conversation in self._others:
+            raise StoreError(str(ConversationTaken(conversation)))
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((conversation, sequence, future))
         await future
 
     def forget(self, conversation: str) -> None:
         """Drop the numbers of a conversation that is over."""
+        self._others.discard(conversation)
         self._last.pop(conversation, None)
         self._durable.pop(conversation, None)
 
@@ -126,7 +142,10 @@ class Journal:
                     return
                 await self._pause()
             except Exception as error:
-                await self._sift(batch, error)
+                if isinstance(error, ConversationTaken) and error.conversation in self.conversations:
+                    self._give_up(error)
+                else:
+                    await self._sift(batch, error)
             else:
                 self._stored(batch)
 
@@ -172,6 +191,16 @@ class Journal:
                 await self._sift((event,), each)
             else:
                 self._stored((event,))
+
+    def _give_up(self, error: ConversationTaken) -> None:
+        id = error.conversation
+        self._logger.error("%s", error)
+        self._others.add(id)
+        kept = [event for event in self._pending if event.conversation != id]
+        self.lost += len(self._pending) - len(kept)
+        self._pending = deque(kept)
+        self._refuse(StoreError(str(error)), id)
+        self._taken(id)
 
     def _failed(self, error: StoreError) -> None:
         if not self._failing:

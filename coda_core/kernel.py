@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack
@@ -15,20 +16,23 @@ import attrs
 from coda_core.audio import AudioFormat, AudioFrame
 from coda_core.build import STATE_LABEL, Components, build
 from coda_core.clock import Clock, SystemClock
-from coda_core.config import Chosen, Stack, read_stack, resolve
+from coda_core.config import Chosen, Stack, read_stack, resolve, setup_of
 from coda_core.conversation import Conversation
-from coda_core.errors import ConversationClosed
+from coda_core.errors import ConversationClosed, ConversationTaken
 from coda_core.events import Event
 from coda_core.house import House
 from coda_core.interfaces import Context, Measures, ProcessorInfo, Progress, SlotOptions, SlotSettings, Wiring
 from coda_core.journal import Journal
+from coda_core.observers import Observers, Stalls
 from coda_core.openings import Openings
 from coda_core.paths import cache_dir as default_cache_dir
 from coda_core.plugins import Registry, load_plugins
 from coda_core.serving import serve
+from coda_core.sharing import Sharing
 from coda_core.state import ConversationState
 from coda_core.subscription import Subscription
 from coda_core.text import ExtractedText
+from coda_core.watching import LoopWatch, Stall
 
 __all__ = ["Kernel"]
 
@@ -64,7 +68,9 @@ class Kernel:
         self._exits = AsyncExitStack()
         self._keep_parked_s = stack.keep_parked_hours * 3600
         self._park_at_shutdown = stack.park_at_shutdown
-        self._subscriptions: list[Subscription[Any]] = []
+        self._observers = Observers(self._clock, stack.observer_strikes)
+        self._observer_budget_s = stack.observer_budget_ms / 1000
+        self._save_every_s = stack.save_model_state_every_s
         self._local: asyncio.Task[Conversation] | None = None
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
@@ -99,7 +105,8 @@ class Kernel:
             )
             self._parts = await build(self.stack, context, exits)
             await exits.enter_async_context(self._parts.streaming_manager.run(self._wiring()))
-            journal = Journal(self._record, self._clock, self._published)
+            journal = Journal(self._record, self._clock, self._published, self._taken)
+            ask = partial(self._parts.streaming_manager.call, STATE_LABEL)
             self._house = House(
                 manager=self._parts.streaming_manager,
                 state_manager=self._parts.state_manager,
@@ -108,11 +115,15 @@ class Kernel:
                 clock=self._clock,
                 keep_parked_s=self._keep_parked_s,
                 processor=self.processor.label,
+                save_every_s=self._save_every_s,
                 published=self._published,
+                sharing=Sharing(self._parts.state_store, ask, journal),
             )
-            openings = Openings(self._house, self._parts.state_store, self.stack.name)
+            setup = setup_of(self.stack, self.processor)
+            openings = Openings(self._house, self._parts.state_store, self.stack.name, setup)
             exits.push_async_callback(self._close_journal, asyncio.create_task(journal.run()))
             exits.push_async_callback(self._close_conversations, openings)
+            await exits.enter_async_context(LoopWatch(self._observer_budget_s, self._stalled))
             await openings.take_over()
             self._openings = openings
             self.registry.started(self)
@@ -209,10 +220,7 @@ class Kernel:
 
     def subscribe(self, *kinds: type[E], size: int = 1000) -> Subscription[E]:
         """Read the events of all conversations from now on; `kinds` are `Event` or subclasses, none means all."""
-        subscription: Subscription[E] = Subscription(kinds, size=size, overflow="drop-oldest")
-        self._subscriptions = [each for each in self._subscriptions if not each.ended]
-        self._subscriptions.append(subscription)
-        return subscription
+        return self._observers.subscribe(kinds, size=size)
 
     def state(self, conversation: str) -> ConversationState | None:
         """Return what a live conversation is doing and how it goes; None for one that is not live. Reads no store."""
@@ -221,6 +229,10 @@ class Kernel:
     def measures(self) -> Measures:
         """Return what the streaming manager measured."""
         return self._parts.streaming_manager.measures()
+
+    def stalls(self) -> Mapping[str, Stalls]:
+        """Return who kept the event loop to themself for longer than `observer_budget_ms`: a plugin, or a place."""
+        return dict(self._observers.stalls)
 
     async def serve(self) -> None:
         """Run the transports, and feed the local conversation from the audio source.
@@ -254,6 +266,7 @@ class Kernel:
             report=self._report,
             broken=self._broken,
             lost=self._lost,
+            indispensable=frozenset({STATE_LABEL}),
         )
 
     def _deliver(self, frames: Sequence[AudioFrame]) -> None:
@@ -292,9 +305,17 @@ class Kernel:
         for conversation in tuple(self._house.conversations.values()):
             conversation.break_off(f"the processor is lost: {error}", "interrupted")
 
+    def _taken(self, id: str) -> None:
+        conversation = self._house.conversations.get(id)
+        if conversation is not None:
+            self._house.in_background(conversation.give_up(str(ConversationTaken(id))))
+
     def _published(self, event: Event) -> None:
-        for subscription in self._subscriptions:
-            subscription.put(event)
+        self._observers.publish(event)
+
+    def _stalled(self, stall: Stall) -> None:
+        readers = [reader for each in self._house.conversations.values() for reader in each.readers]
+        self._observers.stalled(stall, readers)
 
     async def _record(self, events: Sequence[Event]) -> None:
         manager = self._parts.state_manager
@@ -313,8 +334,8 @@ class Kernel:
         for error in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(error, BaseException):
                 _logger.error("a conversation could not be closed properly: %s", error)
-        for subscription in self._subscriptions:
-            subscription.end()
+        await asyncio.gather(*self._house.background, return_exceptions=True)
+        self._observers.end()
 
     async def _close_journal(self, running: asyncio.Task[None]) -> None:
         self._house.journal.close()

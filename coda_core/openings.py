@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -20,16 +21,20 @@ from coda_core.errors import (
     CodaError,
     ConversationBroken,
     ConversationClosed,
+    ConversationTaken,
+    Incapable,
     NotResumable,
     StoreError,
 )
-from coda_core.events import Closed, Opened, Parked, Unparked
+from coda_core.events import Closed, Event, Opened, Parked, Saved, Unparked
 from coda_core.house import House
-from coda_core.interfaces import SlotOptions, StateStore
+from coda_core.interfaces import SlotOptions, StateStore, Unfinished
 from coda_core.tokens import digest_of, matches, new_token
 
 __all__ = ["Openings"]
 
+_ALL: Final = 2**31 - 1
+_LOOK_EVERY_S: Final = 5.0
 _SECOND_GRACE_S: Final = 30.0
 """For a peer that went away while its conversation came back."""
 
@@ -42,24 +47,30 @@ class _Stored:
 
     last_sequence: int
     frame: int
-    """At which it was parked last."""
-    unparked: bool
-    """Whether it went on since."""
+    """With which it goes on from what was saved last."""
+    parked: bool
+    """Whether it was left parked; if not, it went on since, or its process was killed."""
     closed: bool
 
 
 class Openings:
     """Opens and brings back the conversations of one kernel. On the event loop."""
 
-    def __init__(self, house: House, store: StateStore, stack_name: str) -> None:
+    def __init__(
+        self, house: House, store: StateStore, stack_name: str, setup: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """`setup` is `Opened.setup` of conversations that are recorded."""
         self.failure: BaseException | None = None
         """What the processor was lost to."""
         self._house = house
         self._store = store
         self._stack_name = stack_name
+        self._setup = dict(setup)
         self._closed = False
         self._under_way: set[asyncio.Task[Conversation]] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._waiting: set[str] = set()
+        """Parked conversations of other processes that nobody has come back to."""
 
     async def open(
         self,
@@ -89,20 +100,66 @@ class Openings:
 
         Those that wait parked are given as long to come back as if they had been parked now.
         """
+        await self._take_over()
+        if self._house.sharing.shared:
+            self._in_background(self._look_for_killed())
+
+    async def _look_for_killed(self) -> None:
+        """Take over what other servers leave that are killed while this one runs."""
+        clock = self._house.clock
+        while True:
+            await clock.sleep_until(clock.now() + _LOOK_EVERY_S)
+            try:
+                await self._take_over()
+            except StoreError as error:
+                _logger.debug("servers that were killed could not be looked for: %s", error)
+            except Exception:
+                _logger.exception("what servers left that were killed could not be taken over; trying again")
+
+    async def _take_over(self) -> None:
         house = self._house
-        left = await house.manager.call(STATE_LABEL, house.state_manager.unfinished)
+        left = await self._left_by_others()
         waiting = [each.conversation for each in left if each.resumable]
         lost = [each for each in left if not each.resumable]
         if left:
             _logger.info("%d conversations of an earlier process are lost; %d wait parked", len(lost), len(waiting))
         for each in lost:
-            self._record_end(each.conversation, each.last_sequence, "interrupted")
-        for each in lost:
+            self._record(each.conversation, each.last_sequence, Closed(reason="interrupted"))
+        killed = []
+        for each in left:
+            if each.resumable:
+                stored: _Stored = await house.manager.call(
+                    STATE_LABEL, partial(_stored, self._store, each.conversation)
+                )
+                if not stored.parked:
+                    killed.append(each)
+                    parked = Parked(frame=stored.frame, reason="interrupted")
+                    self._record(each.conversation, stored.last_sequence, parked)
+        for each in (*lost, *killed):
             with suppress(StoreError):  # the journal says so itself, and tries again
                 await house.journal.durable(each.conversation)
             house.journal.forget(each.conversation)
+            if each.resumable:
+                await house.sharing.release(each.conversation)
+        self._waiting.update(waiting)
         if waiting:
             self._in_background(self._expire(waiting, house.clock.now() + house.keep_parked_s))
+
+    async def _left_by_others(self) -> Sequence[Unfinished]:
+        """Return what was left without an end, but for what is this kernel's and what waits already.
+
+        What ends here while the store is asked is this kernel's too: it is in the house, or in the journal, at the
+        beginning or at the end.
+        """
+        house = self._house
+        known = {*house.conversations, *house.journal.conversations, *self._waiting}
+        rows = await house.manager.call(STATE_LABEL, partial(self._store.find, unfinished=True, limit=_ALL))
+        known |= {*house.conversations, *house.journal.conversations}
+        if all(row.conversation in known for row in rows):
+            return ()
+        left: Sequence[Unfinished] = await house.manager.call(STATE_LABEL, house.state_manager.unfinished)
+        known |= {*house.conversations, *house.journal.conversations}
+        return [each for each in left if each.conversation not in known]
 
     async def _expire(self, waiting: Sequence[str], when: float) -> None:
         """Close those of an earlier process that nobody came back to."""
@@ -110,18 +167,22 @@ class Openings:
         await house.clock.sleep_until(when)
         for id in waiting:
             stored: _Stored = await house.manager.call(STATE_LABEL, partial(_stored, self._store, id))
-            if stored.closed or stored.unparked or id in house.conversations:
+            self._waiting.discard(id)
+            if stored.closed or not stored.parked or id in house.conversations:
                 continue
-            self._record_end(id, stored.last_sequence, "expired")
+            if not await house.sharing.claim(id):
+                continue
+            self._record(id, stored.last_sequence, Closed(reason="expired"))
             await house.discard(id)
             with suppress(StoreError):
                 await house.journal.durable(id)
             house.journal.forget(id)
 
-    def _record_end(self, id: str, last_sequence: int, reason: str) -> None:
+    def _record(self, id: str, last_sequence: int, event: Event) -> None:
+        """Record a fact of a conversation that is not here."""
         journal = self._house.journal
         journal.go_on(id, last_sequence)
-        self._house.published(journal.add(id, Closed(reason=reason)))
+        self._house.published(journal.add(id, event))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -157,6 +218,8 @@ class Openings:
             house.require("prompt")
         if options.greeting is False:
             house.require("interrupt")
+        if options.record and not house.can_record:
+            raise Incapable('this stack\'s state manager cannot record; use one that can, such as "conversation"')
         token = new_token()
         conversation = Conversation(
             uuid.uuid4().hex,
@@ -179,6 +242,8 @@ class Openings:
                     options=attrs.asdict(conversation.options),
                     metadata=metadata,
                     token_digest=conversation.token_digest,
+                    realtime=house.manager.realtime,
+                    setup=self._setup if conversation.recorded else {},
                 )
             )
             await house.journal.durable(conversation.id)
@@ -206,10 +271,12 @@ class Openings:
             conversation.format = before
             if recalled:
                 await conversation.leave()
+                if not isinstance(error, ConversationTaken):
+                    await self._house.sharing.release(id)
             if isinstance(error, asyncio.CancelledError) and not self._closed:
                 # It may well go on by now, and nobody would have it.
                 self._in_background(conversation.detach(_SECOND_GRACE_S))
-            if isinstance(error, (ConversationClosed, ConversationBroken)):
+            if isinstance(error, (ConversationClosed, ConversationBroken, ConversationTaken)):
                 raise NotResumable from None
             raise
         return conversation
@@ -220,6 +287,13 @@ class Openings:
         stored: _Stored | None = await house.manager.call(STATE_LABEL, partial(_look_up, self._store, id, token))
         if stored is None or stored.closed:
             raise NotResumable
+        if house.sharing.shared:
+            if not await house.sharing.claim(id):
+                raise NotResumable
+            # It may have gone on, elsewhere, before it came here.
+            stored = await house.manager.call(STATE_LABEL, partial(_stored, self._store, id))
+            if stored.closed:
+                raise NotResumable
         # Two may have asked for it at the same time.
         known = house.conversations.get(id)
         if known is not None:
@@ -246,6 +320,8 @@ class Openings:
             for field in attrs.fields(SlotOptions)
             if getattr(options, field.name) is None
         }
+        if options.record is None:
+            settled["record"] = self._house.records
         options = attrs.evolve(options, **settled)
         return options if options.seed is not None else attrs.evolve(options, seed=secrets.randbits(31))
 
@@ -258,10 +334,10 @@ def _look_up(store: StateStore, id: str, token: str) -> _Stored | None:
 
 
 def _stored(store: StateStore, id: str) -> _Stored:
-    last, frame, unparked, closed = 0, 0, False, False
+    last, frame, parked, closed = 0, 0, False, False
     for event in store.events(id):
         last = event.sequence
         closed = closed or isinstance(event, Closed)
-        if isinstance(event, (Parked, Unparked)):
-            frame, unparked = event.frame or 0, isinstance(event, Unparked)
-    return _Stored(last, frame, unparked, closed)
+        if isinstance(event, (Parked, Saved, Unparked)):
+            frame, parked = event.frame or 0, isinstance(event, Parked)
+    return _Stored(last, frame, parked, closed)

@@ -15,6 +15,7 @@ from coda_core.config import Chosen
 from coda_core.errors import CodaError, ConversationParked
 from coda_core.events import Unparked
 from coda_core.interfaces import AudioSource, Transport
+from coda_core.owner import OWNER
 
 if TYPE_CHECKING:
     from coda_core.audio import Block
@@ -63,6 +64,7 @@ async def serve(
 
 
 async def _carry(kernel: Kernel, transport: Transport, chosen: Chosen, ready: asyncio.Event) -> None:
+    OWNER.set(f'the transport "{chosen.label}"')
     try:
         with explained(chosen, "failed"), _in_no_group():
             await transport.run(kernel, ready.set)

@@ -199,6 +199,9 @@ class Snapshot(Event):
     """The latest events other than text and snapshots, as JSON objects, oldest first."""
     text: str = ""
     """What Moshi said since the snapshot before."""
+    lateness_s: tuple[tuple[int, float], ...] = ()
+    """For about each second since the snapshot before: its first frame, and how late its latest frame was handed over.
+    Empty where frames are not due in real time."""
 
 
 # What was said

@@ -8,8 +8,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from coda_core.errors import CodaError, ConversationBroken, ConversationClosed, ConversationParked, StoreError
-from coda_core.events import Attached, Closed, Detached, Failed, Parked, Paused, Resumed, Unparked
+from coda_core.errors import (
+    CodaError,
+    ConversationBroken,
+    ConversationClosed,
+    ConversationParked,
+    ConversationTaken,
+    StoreError,
+)
+from coda_core.events import Attached, Closed, Detached, Failed, Parked, Paused, Resumed, Saved, Unparked
 from coda_core.house import House
 from coda_core.interfaces import Lane, ParkedState
 
@@ -41,6 +48,12 @@ class Stay:
         self._changing = asyncio.Lock()
         self._closing: asyncio.Future[None] | None = None
         self._alarm: asyncio.Task[None] | None = None
+        self._saver: asyncio.Task[None] | None = None
+        """Saves what the conversation could go on from, from time to time."""
+        self._saving: asyncio.Task[None] | None = None
+        """The latest saving of a conversation that keeps its slot."""
+        self._saved_frame = -1
+        """Step that what is saved goes on with; -1 where nothing is."""
         self._left = False
         """Whether the kernel has left it parked: it can go on with another."""
         if status == "parked":
@@ -74,6 +87,7 @@ class Stay:
         """Take a slot; raises `Full`."""
         self._lane = await self._house.take(self._conversation.id, self._conversation.options)
         self.status = "live"
+        self._save_from_time_to_time()
 
     async def pause(self) -> None:
         await self._to_its_end(self._pause())
@@ -110,6 +124,17 @@ class Stay:
         self._publish_end(reason)
         self._fault = message
         self._end("broken")
+        if self._saved_frame >= 0 or self._saving is not None:
+            self._house.in_background(self._discard())
+
+    async def give_up(self, message: str) -> None:
+        """End by a fault that the lane knows nothing of."""
+        async with self._changing:
+            lane, self._lane = self._lane, None
+            if lane is not None:
+                await lane.close()
+        self._saved_frame = -1  # what is saved is somebody else's now
+        self.break_off(message, "taken")
 
     async def shut_down(self, *, park: bool) -> None:
         """The kernel ends: leave what is parked, park what stands still if that is wanted, close the rest."""
@@ -169,20 +194,28 @@ class Stay:
                 raise
             self._lane = None
             self.status = "parked"
+            self._saved_frame = frame
             conversation.publish(Parked(frame=frame, reason=reason, size_bytes=size))
             self._alarm_in(self._house.keep_parked_s, self._expire)
             with suppress(StoreError):  # the journal says so itself, and tries again; the state is safe
                 await self._house.journal.durable(conversation.id)
+                await self._house.sharing.release(conversation.id)
 
     async def _unpark(self) -> None:
         conversation = self._conversation
-        parked, self._lane = await self._house.bring_back(conversation.id)
+        try:
+            parked, self._lane = await self._house.bring_back(conversation.id)
+        except ConversationTaken:
+            raise
+        except BaseException:
+            await self._house.sharing.release(conversation.id)  # another server may be able to go on with it
+            raise
         self._silence_alarm()
         self.status = "paused"
         conversation.frames, conversation.options = parked.frame, parked.options
+        self._saved_frame = parked.frame
         conversation.publish(Unparked(frame=parked.frame))
-        # After a kill nobody must go on from a state that lies behind what was heard and said since.
-        await self._house.discard(conversation.id)
+        self._save_from_time_to_time()
 
     async def _detach(self, grace_s: float, attachment: int | None) -> None:
         async with self._changing:
@@ -197,6 +230,8 @@ class Stay:
                 self.detached_since_s = self._house.clock.now()
                 self._conversation.publish(Detached(frame=self._conversation.frames, grace_s=grace_s))
                 self._alarm_in(grace_s, self._depart)
+                if self._house.able("park"):
+                    await self._save(lane, "detached")
 
     async def _attach(self, start: bool) -> None:
         async with self._changing:
@@ -211,6 +246,9 @@ class Stay:
                 await self._go_on()
 
     async def _go_on(self) -> None:
+        if self.status == "paused" and self._house.save_every_s is None:
+            # After a kill nobody must go on from a state that lies behind what is heard and said from now on.
+            await self._discard()
         lane = self.lane
         if self.status == "paused":
             self.status = "live"
@@ -223,6 +261,9 @@ class Stay:
             try:
                 await self.park("detached", lambda: self.detached_since_s == since)
                 return
+            except ConversationClosed:
+                # Somebody else has begun to close it.
+                return
             except CodaError as error:
                 _logger.error("conversation %s is closed, as it could not be parked: %s", self._conversation.id, error)
         if self.detached_since_s == since:
@@ -231,13 +272,20 @@ class Stay:
     async def _expire(self) -> None:
         async with self._changing:
             away = self._away
-        if away:
+        if away and await self._house.sharing.gone_on(self._conversation.id):
+            await self.leave()
+        elif away:
             await self.close("expired")
 
     async def _close(self, reason: str) -> None:
         async with self._changing:
             if self.status == "parked":
-                await self._house.discard(self._conversation.id)
+                try:
+                    await self._house.sharing.reclaim(self._conversation.id)
+                except ConversationTaken:
+                    self._end("closed")  # here; another server goes on with it
+                    return
+            await self._discard()
             if self._lane is not None:
                 await self._lane.close()
             if self.status == "broken":
@@ -249,6 +297,51 @@ class Stay:
             finally:
                 self._end("closed")
 
+    def _save_from_time_to_time(self) -> None:
+        every_s = self._house.save_every_s
+        if self._saver is None and every_s is not None and self._house.able("park"):
+            self._saver = asyncio.create_task(self._keep_saving(every_s))
+
+    async def _keep_saving(self, every_s: float) -> None:
+        clock = self._house.clock
+        while True:
+            await clock.sleep_until(clock.now() + every_s)
+            async with self._changing:
+                stands = self._conversation.frames == self._saved_frame or self.status != "live"
+                if self._lane is not None and self._closing is None and not stands:
+                    await self._save(self._lane, "interval")
+            if self._saving is not None:
+                await asyncio.wait((self._saving,))
+
+    async def _save(self, lane: Lane, reason: str) -> None:
+        """Take what the conversation could go on from, and store it behind its back."""
+        try:
+            state = await lane.checkpoint()
+        except CodaError as error:
+            _logger.warning("conversation %s could not be saved: %s", self._conversation.id, error)
+            return
+        self._saving = asyncio.create_task(self._store(state, reason))
+
+    async def _store(self, state: ParkedState, reason: str) -> None:
+        conversation = self._conversation
+        try:
+            await self._house.save(state)
+        except CodaError as error:
+            _logger.warning("conversation %s could not be saved: %s", conversation.id, error)
+            return
+        self._saved_frame = max(self._saved_frame, state.frame)
+        if self.status in ("live", "paused"):
+            _logger.info("conversation %s is saved: %d bytes", conversation.id, state.size_bytes)
+            conversation.publish(Saved(frame=state.frame, reason=reason, size_bytes=state.size_bytes))
+
+    async def _discard(self) -> None:
+        """Drop what is saved of it, if anything."""
+        if self._saving is not None:
+            await asyncio.wait((self._saving,))
+        if self._saved_frame >= 0 or self.status == "parked":
+            self._saved_frame = -1
+            await self._house.discard(self._conversation.id)
+
     def _publish_end(self, reason: str) -> None:
         conversation = self._conversation
         conversation.give_up_texts()
@@ -258,6 +351,9 @@ class Stay:
         self.status = status
         self.detached_since_s = None
         self._silence_alarm()
+        if self._saver is not None:
+            self._saver.cancel()
+            self._saver = None
         self._conversation.end(self.error)
 
     def _alarm_in(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -113,7 +113,7 @@ class StepRecords(Sequence[StepRecord]):
             missed_before=np.array([each.missed_before for each in records], np.int64),
         )
 
-    def narrow(self, rows: NDArray[np.intp]) -> Self:
+    def narrow(self, rows: Sequence[int]) -> Self:
         """Return the same step for some of its conversations."""
         return attrs.evolve(
             self,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from types import TracebackType
-from typing import Final, Generic, Literal, Self, TypeVar
+from typing import Any, Final, Generic, Literal, Self, TypeVar
 
 from coda_core.audio import AudioFrame
 from coda_core.errors import ConversationError
+from coda_core.owner import OWNER
 
 __all__ = ["EVENT_LIMIT", "Overflow", "Subscription", "SubscriptionOverflow"]
+
+_logger = logging.getLogger("coda.kernel")
 
 Overflow = Literal["drop-oldest", "drop-newest", "disconnect"]
 
@@ -46,6 +50,12 @@ class Subscription(Generic[T]):
         self._wake = asyncio.Event()
         self._ended = False
         self._error: BaseException | None = None
+        self.owner = OWNER.get()
+        """The plugin or transport that reads, where that is known."""
+        self.reader: asyncio.Task[Any] | None = None
+        """The task that waited for the last item."""
+        self.failure = ""
+        """Why the subscription was taken away from its reader; empty where it was not."""
         self.dropped = 0
         """Audio frames that this reader was too slow for."""
 
@@ -58,7 +68,7 @@ class Subscription(Generic[T]):
                 return
             self._audio += 1
         elif len(self._items) - self._audio >= EVENT_LIMIT:
-            self.end(SubscriptionOverflow(f"a reader left {EVENT_LIMIT} events unread and was disconnected"))
+            self.give_up(f"left {EVENT_LIMIT} events unread")
             return
         self._items.append(item)
         self._wake.set()
@@ -90,6 +100,13 @@ class Subscription(Generic[T]):
             self._error = error
             self._wake.set()
 
+    def give_up(self, why: str) -> None:
+        """Disconnect a reader that misbehaves, and say so."""
+        if not self._ended:
+            self.failure = f"a reader{f' of {self.owner}' if self.owner else ''} {why} and was disconnected"
+            _logger.error("%s", self.failure)
+            self.end(SubscriptionOverflow(self.failure))
+
     @property
     def ended(self) -> bool:
         return self._ended
@@ -103,6 +120,7 @@ class Subscription(Generic[T]):
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
+            self.reader = asyncio.current_task()
             self._wake.clear()
             await self._wake.wait()
         item = self._items.popleft()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["did_you_mean", "found", "listing", "one_line", "shown", "type_words"]
+__all__ = ["did_you_mean", "enumerated", "found", "listing", "one_line", "shown", "type_words"]
 
 _LONGEST = 60
 
@@ -55,6 +55,11 @@ def found(value: object) -> str:
 def listing(names: Iterable[str]) -> str:
     """Return names in order, for the end of a sentence."""
     return ", ".join(sorted(names)) or "none"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return names in the order given, for the middle of a sentence, as in ``one, two and three``."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ def test_every_benchmark_is_run_here() -> None:
 
 
 def test_overhead() -> None:
-    results = run("overhead", "--batch", "1", "--steps", "3", "--rounds", "1")
+    results = run("overhead", "--checkpoint", "tiny", "--batch", "1", "--steps", "3", "--rounds", "1")
     assert results["B=1", "step, wall"]["baseline"] > 0
     assert results["B=1", "step, processor"]["baseline"] > 0
 
@@ -85,20 +85,22 @@ def test_sustained_beside_the_reference_server() -> None:
 
 
 def test_join() -> None:
-    results = run("join", "--others", "2", "--joins", "1", "--quiet-seconds", "0.5", "--pause", "0")
+    results = run(
+        "join", "--checkpoint", "tiny", "--others", "2", "--joins", "1", "--quiet-seconds", "0.5", "--pause", "0"
+    )
     assert results["joining 2 others", "joined"]["value"] + results["joining 2 others", "refused"]["value"] >= 1
     assert results["the 2 others", "dropped"]["baseline"] is None
 
 
 def test_soak() -> None:
-    results = run("soak", "--frames", "60", "--callers", "2", "--looks", "10")
+    results = run("soak", "--checkpoint", "tiny", "--frames", "60", "--callers", "2", "--looks", "10")
     assert results["2 slots", "frames"]["value"] == 60
     for metric in ("resident_mb", "threads", "descriptors"):
         assert results["2 slots", f"{metric} median"]["baseline"] > 0
 
 
 def test_plan() -> None:
-    results = run("plan", "--batch", "2")
+    results = run("plan", "--checkpoint", "tiny", "--batch", "2")
     cases = {case for case, _ in results}
     assert len(cases) == 3
     for case in cases:
@@ -108,7 +110,7 @@ def test_plan() -> None:
 
 
 def test_park() -> None:
-    results = run("park", "--frames", "4", "--rounds", "2", "--slots", "2")
+    results = run("park", "--checkpoint", "tiny", "--frames", "4", "--rounds", "2", "--slots", "2")
     assert results["after 4 frames", "file"]["baseline"] > results["after 4 frames", "file"]["value"] > 0
     for part in ("export", "to file", "from file", "restore", "resume"):
         assert results["after 4 frames", part]["baseline"] > 0

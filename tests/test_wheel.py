@@ -49,6 +49,16 @@ def test_the_wheel_holds_the_packages_by_their_own_names(wheel: Path) -> None:
         assert f"{package}/py.typed" in names
 
 
+def test_the_wheel_holds_the_checkpoint_that_speaks(wheel: Path) -> None:
+    """Byte for byte, and little more than a packed checkpoint heavier for it."""
+    shipped = ROOT / "plugins" / "coda_moshi" / "demo"
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name: archive.read(name) for name in archive.namelist() if name.startswith("coda_moshi/demo/")}
+    assert held == {f"coda_moshi/demo/{path.name}": path.read_bytes() for path in shipped.iterdir()}
+    assert "coda_moshi/demo/moshi.safetensors" in held
+    assert wheel.stat().st_size < 9_000_000
+
+
 def test_the_base_install_lists_its_plugins_and_what_they_need(coda: Path, tmp_path: Path) -> None:
     listed = run(coda, "plugins", "--json", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr

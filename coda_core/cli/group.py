@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "plugins",
     "schema",
     "init",
+    "new",
     "doctor",
     "devices",
     "bench",

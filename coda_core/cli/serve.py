@@ -23,7 +23,10 @@ _SOURCE = "coda serve"
 @click.option("--port", type=click.IntRange(0, 65_535), default=8998, show_default=True, help="0 takes a free one.")
 @click.option("--token", envvar="CODA_TOKEN", show_envvar=True, help="What callers must show to talk.")
 @click.option(
-    "--model", default="tiny", show_default=True, help="Checkpoint: tiny, a folder, or a repository of the model hub."
+    "--model",
+    default="demo",
+    show_default=True,
+    help="Checkpoint: demo, tiny, a folder, or a repository of the model hub.",
 )
 @click.option(
     "--conversations", type=click.IntRange(min=1), default=4, show_default=True, help="How many may talk at once."

@@ -1,4 +1,4 @@
-"""Writing a small text file that is under its name whole, or not at all."""
+"""Writing a file that is under its name whole, or not at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from coda_core.errors import CodaError
 __all__ = ["write_whole"]
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` in UTF-8, replacing what was there; raises `CodaError` where that cannot be done."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write `content`, text in UTF-8, replacing what was there; raises `CodaError` where that cannot be done."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         try:
-            with part.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with part.open("xb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)

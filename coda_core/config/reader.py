@@ -28,7 +28,7 @@ from coda_core.plugins import load_plugins
 from coda_core.plugins.registry import Registered, Registry, kind_words
 from coda_core.wording import found, listing, shown
 
-__all__ = ["read_stack"]
+__all__ = ["read_stack", "stack_of"]
 
 _LARGEST_BYTES: Final = 4_000_000
 """Of a stack file: a device or a wrong file is not read until the memory is full."""
@@ -46,12 +46,26 @@ def read_stack(
     `overrides` are ``KEY=VALUE``, as after ``--set``. ``${NAME}`` is looked up in `environ`, by default the
     process's own. Raises `ConfigError` with every problem of the file and of the components that it names.
     """
-    environ = os.environ if environ is None else environ
     path = Path(path)
     folder = path.absolute().parent
-    document = _parse(path)
+    return stack_of(
+        _parse(path), base_dir=folder, source=str(path), overrides=overrides, environ=environ, registry=registry
+    )
+
+
+def stack_of(
+    document: dict[str, Any],
+    *,
+    base_dir: Path,
+    source: str,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+) -> tuple[Stack, Registry]:
+    """Like `read_stack`, of a file's content that is parsed already, which is used up. `source` is for messages."""
+    environ = os.environ if environ is None else environ
     overridden, problems = apply_overrides(document, overrides)
-    structurer = Structurer(base_dir=folder, environ=environ)
+    structurer = Structurer(base_dir=base_dir, environ=environ)
     settings, found_here = structurer.structure(document.pop("stack", {}), StackSettings, "stack")
     problems += found_here
     settings = settings or StackSettings()
@@ -65,13 +79,13 @@ def read_stack(
     stack = Stack(
         **attrs.asdict(settings, recurse=False),
         **reader.configs,
-        base_dir=folder,
-        source=str(path),
+        base_dir=base_dir,
+        source=source,
         reasons=reader.reasons,
     )
     if problems:
         problems += [*reader.unusable(), *problems_of(stack, registry, without=reader.failed)]
-        raise ConfigError([_with_origin(problem, overridden) for problem in problems], str(path))
+        raise ConfigError([_with_origin(problem, overridden) for problem in problems], source)
     return stack, registry
 
 

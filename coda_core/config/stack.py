@@ -61,6 +61,26 @@ class StackSettings:
     park_at_shutdown: bool = setting(
         False, help="Whether conversations that are paused when Coda ends are parked, to be resumed later, or closed."
     )
+    observer_budget_ms: float = setting(
+        250.0,
+        minimum=10,
+        maximum=60_000,
+        help="Time, in ms, that a piece of code may keep the event loop to itself before that is counted and said.",
+    )
+    observer_strikes: int = setting(
+        20,
+        minimum=2,
+        maximum=10_000,
+        help="How often within a minute a reader of events may do so before it is disconnected.",
+    )
+    save_model_state_every_s: float | None = setting(
+        None,
+        minimum=0.08,
+        maximum=1_000_000,
+        help="Seconds between two savings of each live conversation's model state, so that it can be resumed after a "
+        "kill; none saves it only when the conversation is detached, parked or shut down. Each costs what a parked "
+        "conversation takes (1.6 GB for the released models), and a pause of the model while it is copied.",
+    )
 
 
 def _listed(value: Any) -> Any:

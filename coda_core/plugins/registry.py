@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 import shlex
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from coda_core.errors import ComponentConflict, MissingExtra, UnknownComponent
 from coda_core.interfaces import KINDS, Component, Kind, Requires
-from coda_core.wording import did_you_mean, listing, type_words
+from coda_core.owner import OWNER
+from coda_core.wording import did_you_mean, enumerated, listing, type_words
 
 if TYPE_CHECKING:
     from coda_core.kernel import Kernel
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["BrokenPlugin", "Conflict", "Plugin", "Registered", "Registry", "kind_words", "missing_modules", "require"]
 
 _logger = logging.getLogger("coda.plugins")
+_OBSERVER_S: Final = 0.5
+"""What a hook that is told of a kernel may take."""
 
 
 @attrs.frozen
@@ -126,10 +130,17 @@ class Registry:
     def started(self, kernel: Kernel) -> None:
         """Call every observer. One that fails is logged with its distribution and disturbs nobody."""
         for plugin, observe in self.observers:
+            began_s = time.perf_counter()
+            owned = OWNER.set(f"plugin {plugin}")
             try:
                 observe(kernel)
             except Exception:
                 _logger.exception("coda_started of plugin %s failed; Coda goes on without it", plugin)
+            finally:
+                OWNER.reset(owned)
+            taken_s = time.perf_counter() - began_s
+            if taken_s > _OBSERVER_S:
+                _logger.warning("coda_started of plugin %s took %.1f s, in which nothing else ran", plugin, taken_s)
 
     def _unknown(self, kind: Kind, name: str) -> str:
         known = [one.component.name for one in self.components(kind)]
@@ -178,7 +189,7 @@ def require(registered: Registered) -> None:
         return
     noun, verb = ("package", "is") if len(missing) == 1 else ("packages", "are")
     raise MissingExtra(
-        f'the {kind_words(registered.kind)} "{component.name}" needs the {noun} {" and ".join(missing)}, which {verb} '
+        f'the {kind_words(registered.kind)} "{component.name}" needs the {noun} {enumerated(missing)}, which {verb} '
         f"not installed. Run: pip install {shlex.quote(component.requires.install)}"
     )
 

@@ -1,4 +1,7 @@
-"""Tools for testing Coda and its plugins: a clock moved by hand and a processor without a model."""
+"""Tools for testing Coda and its plugins: a clock moved by hand, a processor without a model, conformance suites.
+
+The fixtures of the pytest plugin are in `coda_core.testing.fixtures`.
+"""
 
 from coda_core.testing.clock import ManualClock
 from coda_core.testing.processor import ScriptedProcessor

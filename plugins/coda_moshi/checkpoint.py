@@ -1,4 +1,4 @@
-"""Finding a checkpoint: a folder, a hub repository or the tiny one, and whether it is a Moshi at all."""
+"""Finding a checkpoint: a folder, a hub repository or one of Coda's own, and whether it is a Moshi at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from moshi.models import loaders
 
 from coda_core.errors import ModelError
 from coda_moshi.hub import borrowed_file, cached_folder, hub_answers, hub_config, hub_faults
+from coda_moshi.shipped import demo_checkpoint
 from coda_moshi.tiny import tiny_checkpoint
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
     if config.model_path == "tiny":
         context.logger.warning("the tiny checkpoint is random: it makes noise and nonsense words, to try things out")
         return _in_folder(tiny_checkpoint(context.cache_dir))
+    if config.model_path == "demo":
+        return _in_folder(demo_checkpoint())
     folder = context.base_dir / Path(config.model_path).expanduser()
     if folder.is_dir():
         return _in_folder(folder)
@@ -63,7 +66,7 @@ def _find(config: MoshiConfig, context: Context) -> loaders.CheckpointInfo:
     if not is_repository(config.model_path):
         raise ModelError(
             f"model_path names the folder {folder}, which does not exist. Give a folder that holds a checkpoint, a hub "
-            "repository (owner/name), or 'tiny'."
+            "repository (owner/name), 'demo' or 'tiny'."
         )
     context.progress(f"fetching {config.model_path}", 0, 1)
     found = _on_hub(config.model_path, config.revision)

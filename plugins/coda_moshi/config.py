@@ -22,7 +22,8 @@ class MoshiConfig:
 
     model_path: str = setting(
         "kyutai/moshiko-pytorch-bf16",
-        help="a folder with a checkpoint, a hub repository (owner/name), or 'tiny' for a small random one",
+        help="a folder with a checkpoint, a hub repository (owner/name), 'demo' for a small one that speaks and comes "
+        "with Coda, or 'tiny' for a random one",
     )
     revision: str | None = setting(None, help="branch, tag or commit of the hub repository; its newest by default")
     lora_path: str | None = setting(

@@ -51,7 +51,7 @@ def coda_register_processors() -> Sequence[Component[Any]]:
     return (
         Component(
             name="moshi",
-            summary="Kyutai's Moshi, many conversations on one model; 'tiny' is a small random one for trying out",
+            summary="Kyutai's Moshi, many conversations on one model; 'demo' is a small one that comes with Coda.",
             config=MoshiConfig,
             factory=_open_moshi,
             requires=Requires(("moshi", "torch", "sentencepiece"), "coda-core[moshi]"),
@@ -60,7 +60,7 @@ def coda_register_processors() -> Sequence[Component[Any]]:
         ),
         Component(
             name="echo",
-            summary="returns the caller after a set delay; needs no model",
+            summary="Returns the caller after a set delay; needs no model.",
             config=EchoConfig,
             factory=_open_echo,
         ),
@@ -72,7 +72,7 @@ def coda_register_monologue_extractors() -> Sequence[Component[Any]]:
     return (
         Component(
             name="inner-monologue",
-            summary="words and phrases of the model's own text stream, with times and confidence",
+            summary="Words and phrases of the model's own text stream, with times and confidence.",
             config=InnerMonologueConfig,
             factory=_open_inner_monologue,
         ),

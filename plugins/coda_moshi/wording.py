@@ -14,6 +14,7 @@ __all__ = ["Wording"]
 _MOST_PIECES: Final = 1000
 """A text takes at least a frame for each: eighty seconds. Whoever wants more says it in parts."""
 _MOST_CHARACTERS: Final = 50_000
+_WORDS_NAMED: Final = 10
 
 
 class Wording:
@@ -21,15 +22,18 @@ class Wording:
 
     def __init__(self, tokenizer: sentencepiece.SentencePieceProcessor, rule: InjectionRule) -> None:
         self._tokenizer = tokenizer
-        self._ending = rule.ending
+        self._rule = rule
+        self._silent = str.maketrans(dict.fromkeys(rule.left_out, " "))
 
     def spoken(self, text: str) -> tuple[tuple[int, ...], ...]:
-        """Return the pieces of each word of a text that is to be spoken, with the ending of the checkpoint's rule."""
-        words = text.split()
-        if words and self._ending and words[-1][-1].isalnum():
-            words[-1] += self._ending
+        """Return the pieces of each word of a text that is to be spoken, written as the checkpoint's rule has it."""
+        words = self._checked(self._in_its_spelling(text).split(), text)
+        if self._rule.whole_words:
+            self._refuse_spelt(words)
+        if words[-1][-1].isalnum():
+            words[-1] += self._rule.ending
         # Word by word, as text is aligned with speech in training.
-        found = tuple(tuple(pieces) for pieces in (self._pieces(word) for word in self._checked(words, text)) if pieces)
+        found = tuple(tuple(pieces) for pieces in map(self._pieces, words) if pieces)
         return self._bounded(found, text)
 
     def written(self, text: str) -> tuple[int, ...]:
@@ -38,6 +42,16 @@ class Wording:
         pieces = tuple(self._pieces(text))
         self._bounded((pieces,), text)
         return pieces
+
+    def _in_its_spelling(self, text: str) -> str:
+        return (text.lower() if self._rule.lower_case else text).translate(self._silent)
+
+    def _refuse_spelt(self, words: list[str]) -> None:
+        unknown = list(dict.fromkeys(word for word in words if len(self._pieces(word)) != 1))
+        if unknown:
+            more = f" and {len(unknown) - _WORDS_NAMED} more" if len(unknown) > _WORDS_NAMED else ""
+            named = ", ".join(unknown[:_WORDS_NAMED]) + more
+            raise ConversationError(f"this checkpoint never learnt to say {named}: give a text of words that it knows")
 
     def _checked(self, words: list[str], text: str) -> list[str]:
         if not words:

@@ -41,7 +41,7 @@ class Word:
     """True where no space belongs between the text before and this: it goes on with a word that was already
     complete as far as could be known, or is punctuation."""
     injected: bool = False
-    """Whether its first piece was no choice of the model's."""
+    """Whether it was no choice of the model's; of its pieces, closing punctuation may have been."""
 
 
 def combined_confidence(words: Sequence[Word]) -> float:
@@ -57,7 +57,8 @@ class WordAssembler:
     word before) and takes every further piece, also over padding in between. It is complete with the next such
     beginning, with end-of-padding, or in the `settle_frames`-th frame without text after its last piece, whichever
     is first; in the middle of a character only a beginning ends it. A piece without the mark where no word is under
-    construction begins one that `Word.continues` the text before.
+    construction begins one that `Word.continues` the text before; so does one that was the model's own choice behind
+    one that was not, or the other way round, for a word is either the model's own or it is not.
     """
 
     def __init__(self, vocabulary: Vocabulary, settle_frames: int) -> None:
@@ -87,7 +88,8 @@ class WordAssembler:
         `injected` tells that the token was no choice of the model's.
         """
         if self._vocabulary.is_text(token):
-            finished = self.finish() if self._starts_word(token) or self._is_too_long() else None
+            begins = self._starts_word(token) or self._changes_hands(token, injected) or self._is_too_long()
+            finished = self.finish() if begins else None
             self._append(frame, token, probability, injected)
             return finished
         announced = token == self._vocabulary.end_of_padding
@@ -164,6 +166,12 @@ class WordAssembler:
             return False
         text = self._vocabulary.pieces[token].decode("utf-8", errors="replace")
         return not _is_closing_punctuation(text)
+
+    def _changes_hands(self, token: int, injected: bool) -> bool:
+        """Return whether the word so far was chosen by the model and `token` not, or the other way round."""
+        if not self._tokens or injected == self._injected:
+            return False
+        return not _is_closing_punctuation(self._vocabulary.pieces[token].decode("utf-8", errors="replace"))
 
     def _is_too_long(self) -> bool:
         # A character has at most four bytes, so three pieces more always reach the end of a sound one.

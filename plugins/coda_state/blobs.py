@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from coda_core.errors import StoreError
-from coda_state.chunks import padded, recut, unpadded
+from coda_core.storing.chunks import recut
+from coda_state.chunks import padded, unpadded
 from coda_state.session import Session
 
 __all__ = ["Blobs", "delete_blobs"]

@@ -1,11 +1,10 @@
-"""Bytes cut into pieces of one length, and how such a piece is stored."""
+"""How a piece of a blob is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Final
 
-__all__ = ["padded", "recut", "unpadded"]
+__all__ = ["padded", "unpadded"]
 
 _PADDING: Final = bytes(4096)
 """What a stored piece begins with. SQLite keeps the first bytes of a long row among those of other rows, where copies
@@ -20,19 +19,3 @@ def padded(content: bytes) -> bytes:
 def unpadded(stored: bytes) -> bytes:
     """Return the piece that was stored."""
     return stored[len(_PADDING) :]
-
-
-def recut(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
-    """Yield the bytes of `chunks` in pieces of `length`, the last one shorter where they do not come out even."""
-    held = bytearray()
-    for chunk in chunks:
-        rest = memoryview(chunk)
-        while rest:
-            taken = rest[: length - len(held)]
-            held += taken
-            rest = rest[len(taken) :]
-            if len(held) == length:
-                yield bytes(held)
-                held.clear()
-    if held:
-        yield bytes(held)

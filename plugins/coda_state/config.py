@@ -55,6 +55,13 @@ class ConversationManagerConfig:
     purge_after_days: float | None = setting(
         None, help="days after its last event at which a conversation is deleted for good; none keeps it", minimum=0
     )
+    record_audio: bool = setting(
+        False,
+        help="record both voices of every conversation that does not say otherwise; its peer is told so",
+    )
+    record_minutes: float = setting(
+        240.0, help="minutes that are recorded of a conversation at most", minimum=0.1, maximum=10_000
+    )
     confidence_weight: float = setting(25.0, help="weight of Moshi's confidence in the quality score", minimum=0)
     latency_weight: float = setting(25.0, help="weight of the response time in the quality score", minimum=0)
     consistency_weight: float = setting(

@@ -23,8 +23,10 @@ from coda_core.state import ConversationState, PhaseChanged, Snapshot
 from coda_core.text import ExtractedText, Vocabulary
 from coda_state.config import ConversationManagerConfig
 from coda_state.keeping import Keeper
+from coda_state.lateness import LatenessLine
 from coda_state.observed import Observed
 from coda_state.quality import Weights, judge
+from coda_state.recorder import Place, Recorder
 from coda_state.timeline import Rules
 
 __all__ = ["ConversationManager", "open_conversation_manager"]
@@ -38,10 +40,13 @@ _RECENT_EVENTS: Final = 10
 class _Live:
     """One open conversation."""
 
+    info: ProcessorInfo
     observed: Observed
     snapshot_frames: int
     """Frames from one snapshot to the next."""
     next_snapshot: int
+    lateness: LatenessLine | None
+    """None where frames are not due in real time."""
     recent: deque[Event] = attrs.field(factory=lambda: deque(maxlen=_RECENT_EVENTS))
     said: list[str] = attrs.field(factory=list)
     """Text since the last snapshot, of one extractor."""
@@ -56,6 +61,9 @@ class ConversationManager:
 
     def __init__(self, store: StateStore, config: ConversationManagerConfig, clock: Clock) -> None:
         self._keeper = Keeper(store, config, clock)
+        self._recorder = Recorder(self._keeper, config.record_minutes * 60)
+        self.records = config.record_audio
+        """See `coda_core.interfaces.Recording`."""
         self._config = config
         self._weights = Weights(
             confidence=config.confidence_weight,
@@ -79,15 +87,24 @@ class ConversationManager:
             waiting_after=_frames(config.waiting_after_ms / 1000, info),
             yield_within=_frames(config.yield_within_ms / 1000, info),
         )
-        observed = Observed(info, rules) if state is None else Observed.from_bytes(state, info, rules)
+        beside, seen = _parted(state)
+        observed = Observed(info, rules) if seen is None else Observed.from_bytes(seen, info, rules)
         interval = _frames(config.snapshot_interval_s, info)
         with self._lock:
-            self._live[conversation] = _Live(observed, interval, observed.timeline.seen + interval)
+            live = _Live(info, observed, interval, observed.timeline.seen + interval, LatenessLine(info.frame_s))
+            self._live[conversation] = live
+        if "lateness" in beside:
+            late = beside["lateness"]
+            live.lateness = None if late is None else LatenessLine.from_fields(late, info.frame_s)
+            live.said, live.extractor = beside["said"], beside["extractor"]
+        if beside.get("recording") is not None:
+            self._recorder.begin(conversation, info, Place(*beside["recording"]))
 
     def feed(self, step: StepRecords) -> Sequence[Event]:
         found: list[Event] = []
         rows = zip(
             step.conversation,
+            step.frame.tolist(),
             step.caller_speaking.tolist(),
             (step.moshi_speaking & step.valid).tolist(),
             step.valid.tolist(),
@@ -99,19 +116,30 @@ class ConversationManager:
             strict=False,
         )
         with self._lock:
-            for conversation, caller, moshi, audible, text, forced, probability, lateness_s, missed in rows:
+            for conversation, frame, caller, moshi, audible, text, forced, probability, lateness_s, missed in rows:
                 live = self._live.get(conversation)
                 if live is None:
                     continue
+                if live.lateness is not None:
+                    live.lateness.add(frame, lateness_s)
                 if live.observed.take(caller, moshi, audible, text, forced, probability, lateness_s) or missed:
                     found += self._tell(conversation, live, text, step.hangover_frames, missed)
-        return found
+        return found + self._recorder.take(step)
 
     def export(self, conversation: str) -> bytes:
+        place = self._recorder.cut(conversation)
         with self._lock:
-            return self._live[conversation].observed.to_bytes()
+            live = self._live[conversation]
+            beside = {
+                "recording": None if place is None else attrs.astuple(place),
+                "lateness": None if live.lateness is None else live.lateness.to_fields(),
+                "said": live.said,
+                "extractor": live.extractor,
+            }
+            return json.dumps(beside).encode() + b"\n" + live.observed.to_bytes()
 
     def close(self, conversation: str) -> Sequence[Event]:
+        self._recorder.end(conversation)
         with self._lock:
             live = self._live.pop(conversation, None)
             if live is None or not live.observed.seen:
@@ -154,6 +182,7 @@ class ConversationManager:
             quality=judge(metrics, self._weights),
             recent=tuple(json.loads(event_to_json(event)) for event in live.recent),
             text=text,
+            lateness_s=() if live.lateness is None else live.lateness.take(),
         )
 
     # Storing
@@ -165,8 +194,17 @@ class ConversationManager:
                 live = self._live.get(event.conversation)
                 if live is not None:
                     _notice(live, event)
+                    if isinstance(event, Opened):
+                        self._begin(live, event)
+
+    def _begin(self, live: _Live, opened: Opened) -> None:
+        if opened.realtime is False:
+            live.lateness = None
+        if opened.options.get("record"):
+            self._recorder.begin(opened.conversation, live.info, Place(0, 0))
 
     def save(self, parked: ParkedState) -> None:
+        self._recorder.settle(parked.conversation)
         with self._keeper.store() as store:
             store.put_blob(parked.conversation, _MODEL_STATE, to_chunks(parked))
 
@@ -193,6 +231,10 @@ class ConversationManager:
                 for row in store.find(unfinished=True, limit=_ALL)
             ]
 
+    def finish(self) -> None:
+        """Store what still waits to be."""
+        self._recorder.close()
+
     async def purge_forever(self) -> None:
         """Delete what is too old, from time to time, on another thread than the one that stores events."""
         await self._keeper.purge_forever()
@@ -201,6 +243,15 @@ class ConversationManager:
 def _frames(seconds: float, info: ProcessorInfo) -> int:
     # Rounded first: 1.2 s at 80 ms are 15 frames, and not 16 because 1.2 / 0.08 is a little more than 15.
     return math.ceil(round(seconds / info.frame_s, 6))
+
+
+def _parted(state: bytes | None) -> tuple[dict[str, Any], bytes | None]:
+    """Return the line that was exported of a conversation, and what `Observed.to_bytes` made of all that was counted.
+
+    What an earlier version exported has no such line.
+    """
+    line, newline, seen = (state or b"").partition(b"\n")
+    return (json.loads(line), seen) if newline else ({}, state)
 
 
 def _notice(live: _Live, event: Event) -> None:
@@ -235,3 +286,4 @@ async def open_conversation_manager(
         purging.cancel()
         with suppress(asyncio.CancelledError):
             await purging
+        await asyncio.to_thread(manager.finish)

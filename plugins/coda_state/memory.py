@@ -12,11 +12,11 @@ from coda_core.errors import StoreError
 from coda_core.events import Closed, Event
 from coda_core.interfaces import Context, ConversationRow
 from coda_core.state import Passage
+from coda_core.storing.passages import Draft, gather
+from coda_core.storing.rows import LASTING, EventRow, advance, decode, encode
+from coda_core.storing.words import folded, holds, wanted
 from coda_core.text import ExtractedText
 from coda_state.config import MemoryStoreConfig
-from coda_state.passages import Draft, gather
-from coda_state.rows import LASTING, EventRow, advance, decode, encode
-from coda_state.words import folded, holds, wanted
 
 __all__ = ["MemoryStore", "open_memory_store"]
 

@@ -6,8 +6,8 @@ import sqlite3
 from typing import Final
 
 from coda_core.errors import StoreError
+from coda_core.storing.rows import LASTING
 from coda_state.blobs import delete_blobs
-from coda_state.rows import LASTING
 from coda_state.session import Session
 from coda_state.shards import events_of, passages_of, said_of, shard_of, wipe
 
@@ -18,7 +18,10 @@ _TRIM_ROWS: Final = 200
 _VACUUM_PAGES: Final = 200
 """Pages that are given back to the file system at once."""
 _FREE_PAGES: Final = 1000
-"""Unused pages that the database keeps for what comes."""
+"""Unused pages that the database keeps for what comes, at least."""
+_FREE_SHARE: Final = 8
+"""It keeps one in so many of its pages unused: a deletion writes a sixteenth of the database anew, and to give that
+room back each time, only to take it again, would take ten times as long as the deletion."""
 
 _DOING: Final = "wipe what was deleted (it is no longer found, but its bytes may linger until this is done)"
 _KEPT_TYPES: Final = "(" + ", ".join(f"'{name}'" for name in (*LASTING, "snapshot")) + ")"
@@ -113,8 +116,10 @@ def _give_back(connection: sqlite3.Connection) -> None:
     """Return unused pages to the file system, some at a time: who waits to write gets in between."""
     while True:
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-        if free <= _FREE_PAGES:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        surplus = free - max(_FREE_PAGES, pages // _FREE_SHARE)
+        if surplus <= 0:
             return
-        connection.execute(f"PRAGMA incremental_vacuum({min(_VACUUM_PAGES, free - _FREE_PAGES)})").fetchall()
+        connection.execute(f"PRAGMA incremental_vacuum({min(_VACUUM_PAGES, surplus)})").fetchall()
         if connection.execute("PRAGMA freelist_count").fetchone()[0] >= free:
             return  # a database from before auto_vacuum keeps them

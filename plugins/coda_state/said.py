@@ -7,18 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coda_core.state import Passage
+from coda_core.storing.growing import Growing
+from coda_core.storing.passages import gather
+from coda_core.storing.words import Wanted, wanted
 from coda_core.text import ExtractedText
-from coda_state.passages import Draft, gather
 from coda_state.said_rows import COLUMNS, passage_of, put_passages, unsaid
 from coda_state.session import Session
 from coda_state.shards import SHARDS, passages_of, said_of, shard_of
-from coda_state.words import Wanted, wanted
 
 __all__ = ["Said"]
 
 PAGE_PASSAGES: Final = 256
-_GROWING: Final = 1000
-"""Conversations whose growing passages are kept at hand."""
 
 
 class Said:
@@ -30,36 +29,23 @@ class Said:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._growing: dict[str, list[Draft]] = {}
-        """By conversation."""
+        self._growing = Growing()
 
     def keep(
         self, connection: sqlite3.Connection, conversation: str, id: int, texts: Sequence[ExtractedText], *, over: bool
     ) -> None:
         """Take in new texts of a conversation, with row `id`, whose events are stored; inside their transaction."""
-        growing = self._growing.get(conversation)
-        if growing is None:
-            drafts = gather((), unsaid(connection, id), over=over)
-        else:
-            drafts = list(dict.fromkeys((*growing, *gather(growing, texts, over=over))))
+        drafts = self._growing.take(conversation, texts, over=over, unsaid=lambda: unsaid(connection, id))
         put_passages(connection, id, drafts)
-        self._growing.pop(conversation, None)
-        if not over:
-            if len(self._growing) >= _GROWING:
-                self._growing.pop(next(iter(self._growing)))
-            self._growing[conversation] = [draft for draft in drafts if not draft.complete]
 
     def forget(self, conversation: str) -> None:
         """Gather anew what grows: the conversation was deleted, maybe by another process, or a transaction in which
         `keep` took part was undone."""
-        self._growing.pop(conversation, None)
+        self._growing.forget(conversation)
 
     def first_growing(self, conversation: str, id: int) -> int | None:
         """Return the number of the first event whose word is in no stored passage."""
-        growing = self._growing.get(conversation)
-        if growing is None:
-            growing = self._gathered(id)
-        return min((draft.first_sequence for draft in growing), default=None)
+        return self._growing.first(conversation, lambda: self._unsaid(id))
 
     def passages(self, conversation: str, id: int) -> Iterator[Passage]:
         """Yield the passages of a conversation: those that are over in their order, then those that grow."""
@@ -71,7 +57,7 @@ class Said:
             for row in page:
                 yield passage_of(row, conversation)
             after = page[-1][0]
-        for draft in self._gathered(id):
+        for draft in gather((), self._unsaid(id), over=False):
             yield draft.passage(conversation)
 
     def search(self, text: str, user_id: str | None, limit: int) -> Sequence[Passage]:
@@ -99,10 +85,9 @@ class Said:
         for row in self._session.read(f"SELECT {COLUMNS} FROM {passages_of(shard)} p WHERE id = ?", id):
             yield passage_of(row, conversation)
 
-    def _gathered(self, id: int) -> list[Draft]:
+    def _unsaid(self, id: int) -> list[ExtractedText]:
         with self._session.connected("read") as connection:
-            texts = unsaid(connection, id) if connection is not None else []
-        return gather((), texts, over=False)
+            return unsaid(connection, id) if connection is not None else []
 
 
 def _phrase(asked: Wanted) -> str:

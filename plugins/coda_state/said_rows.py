@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from coda_core.events import event_from_json
 from coda_core.state import Passage, PassageWord
+from coda_core.storing.passages import Draft
 from coda_core.text import ExtractedText
-from coda_state.passages import Draft
 from coda_state.shards import events_of, passages_of, said_of, shard_of
 
 __all__ = ["COLUMNS", "passage_of", "put_passages", "unsaid"]
@@ -20,26 +20,25 @@ COLUMNS: Final = "p.id, p.extractor, p.speaker, p.start_s, p.end_s, p.time_s, p.
 
 
 def put_passages(connection: sqlite3.Connection, id: int, drafts: Iterable[Draft]) -> None:
-    """Store and index those of the drafts of the conversation with row `id` that are complete."""
+    """Store and index complete passages of the conversation with row `id`."""
     shard = shard_of(id)
     for draft in drafts:
-        if draft.complete:
-            row = connection.execute(
-                f"INSERT INTO {passages_of(shard)} (conversation, extractor, speaker, start_s, end_s, time_s, "
-                "last_sequence, words, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    id,
-                    draft.extractor,
-                    draft.speaker,
-                    draft.start_s,
-                    draft.end_s,
-                    draft.time_s,
-                    draft.last_sequence,
-                    draft.words_json,
-                    draft.text,
-                ),
-            ).lastrowid
-            connection.execute(f"INSERT INTO {said_of(shard)} (rowid, text) VALUES (?, ?)", (row, draft.text))
+        row = connection.execute(
+            f"INSERT INTO {passages_of(shard)} (conversation, extractor, speaker, start_s, end_s, time_s, "
+            "last_sequence, words, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                id,
+                draft.extractor,
+                draft.speaker,
+                draft.start_s,
+                draft.end_s,
+                draft.time_s,
+                draft.last_sequence,
+                draft.words_json,
+                draft.text,
+            ),
+        ).lastrowid
+        connection.execute(f"INSERT INTO {said_of(shard)} (rowid, text) VALUES (?, ?)", (row, draft.text))
 
 
 def unsaid(connection: sqlite3.Connection, id: int) -> list[ExtractedText]:

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from coda_core.storing.passages import gather
 from coda_state.chunks import padded
-from coda_state.passages import gather
 from coda_state.said_rows import put_passages, unsaid
 from coda_state.shards import SHARDS, events_of, passages_of, said_of
 

@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from coda_core.errors import StoreError
+from coda_core.errors import ConversationTaken, StoreError
 from coda_core.events import Closed, Event
 from coda_core.interfaces import Context, ConversationRow
 from coda_core.state import Passage
+from coda_core.storing.rows import ROW_COLUMNS, EventRow, advance, conversation_row, decode, encode
 from coda_core.text import ExtractedText
 from coda_state.blobs import Blobs
 from coda_state.config import SqliteStoreConfig
 from coda_state.database import set_aside
 from coda_state.retention import finish_wiping, mark_deleted, oldest, trim
-from coda_state.rows import ROW_COLUMNS, EventRow, advance, conversation_row, decode, encode
 from coda_state.said import Said
 from coda_state.session import Session
 from coda_state.shards import events_of, shard_of
@@ -99,6 +99,26 @@ class SqliteStore:
             rows = [row for row in rows if row[-1] not in alive][: max(limit, 0)]
         return [conversation_row(row) for row in rows]
 
+    def claim(self, conversation: str) -> bool:
+        with self._session.writing(f"claim conversation {conversation}") as connection:
+            query = "SELECT writer FROM conversations WHERE conversation = ?"
+            found = connection.execute(query, (conversation,)).fetchone()
+            if found is not None and found[0] in self._writer.alive():
+                return False
+            self._writer.claim()
+            connection.execute(
+                "UPDATE conversations SET writer = ? WHERE conversation = ?", (self._writer.token, conversation)
+            )
+            return True
+
+    def release(self, conversation: str) -> None:
+        if self._id(conversation) is not None:
+            with self._session.writing(f"release conversation {conversation}") as connection:
+                connection.execute(
+                    "UPDATE conversations SET writer = NULL WHERE conversation = ? AND writer = ?",
+                    (conversation, self._writer.token),
+                )
+
     def put_blob(self, conversation: str, name: str, chunks: Iterable[bytes]) -> None:
         self._blobs.put(conversation, name, chunks)
 
@@ -158,13 +178,17 @@ class SqliteStore:
             raise
 
     def _append_to(self, connection: sqlite3.Connection, conversation: str, rows: dict[int, EventRow]) -> None:
-        query = f"SELECT {ROW_COLUMNS}, id FROM conversations WHERE conversation = ?"
+        query = f"SELECT {ROW_COLUMNS}, writer, id FROM conversations WHERE conversation = ?"
         found = connection.execute(query, (conversation,)).fetchone()
         known, new = None, rows
         if found is None:
             self._said.forget(conversation)
         else:
             known = conversation_row(found)
+            if found[-2] not in (None, self._writer.token):
+                self._said.forget(conversation)
+                if found[-2] in self._writer.alive():
+                    raise ConversationTaken(conversation)
         if known is not None and min(rows) <= known.last_sequence:
             id = found[-1]
             query = (

@@ -29,6 +29,13 @@ class _Activity:
     follower_queue_steps: int = setting(
         250, minimum=1, maximum=100_000, help="steps that may wait for an extractor or the state manager"
     )
+    follower_strikes: int = setting(
+        250,
+        minimum=1,
+        maximum=100_000,
+        help="steps that an extractor or the state manager may fail or take too long for, less those that were well, "
+        "before it is left out",
+    )
     park_idle: ParkIdle = setting(
         "paused",
         help="whom to park where all slots are taken and a caller waits: nobody, who is paused, or also who is silent",
@@ -66,6 +73,18 @@ class RealtimeConfig(_Activity):
     headroom: float = setting(
         0.1, minimum=0, maximum=0.9, help="share of a frame's 80 ms that a full batch must leave free"
     )
+    follower_budget_ms: float = setting(
+        80.0,
+        minimum=1,
+        maximum=60_000,
+        help="time, in ms, that an extractor or the state manager may take for one step of all conversations",
+    )
+    follower_hang_s: float = setting(
+        30.0,
+        minimum=1,
+        maximum=86_400,
+        help="seconds in one call after which an extractor counts as hung and is left out",
+    )
     measures_interval_s: float = setting(
         5.0, minimum=0.1, maximum=3600, help="seconds between two reports of the measures to observers"
     )
@@ -83,4 +102,10 @@ class OfflineConfig(_Activity):
         minimum=0,
         maximum=80,
         help="how long, in ms, a frame may wait for those of other conversations, so that steps are full",
+    )
+    follower_hang_s: float = setting(
+        600.0,
+        minimum=1,
+        maximum=86_400,
+        help="seconds in one call after which an extractor counts as hung and is left out",
     )

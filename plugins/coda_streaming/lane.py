@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coda_core.audio import AudioFormat, Block
+from coda_core.audio import AudioFormat, Block, rounded
 from coda_core.commands import Command
 from coda_core.errors import ConversationBroken, ConversationClosed, ConversationParked
 from coda_core.interfaces import LaneMeasures, ParkedState, SlotOptions
@@ -134,6 +134,10 @@ class StreamLane:
         finally:
             self._parking = False
 
+    async def checkpoint(self) -> ParkedState:
+        self.require_live()
+        return await self._manager.checkpoint_lane(self)
+
     async def close(self) -> None:
         if self.state == "live":
             self.state = "closed"
@@ -182,7 +186,7 @@ class StreamLane:
         limit, overflow = self._policy.buffer_frames, self._policy.overflow
         self._pushing += 1
         try:
-            for frame in frames:
+            for frame in map(rounded, frames) if self.options.record else frames:
                 # On its way out of the slot it takes the rest of the block: half of one could not be sent again.
                 while overflow is None and len(self.queue) >= limit and not self._parking:
                     await self._wait()

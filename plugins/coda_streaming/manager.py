@@ -10,10 +10,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from coda_core.errors import CodaError, Full, Incapable, ModelError
-from coda_core.events import Event
+from coda_core.errors import CodaError, Full, Incapable, ModelError, PluginError
+from coda_core.events import Event, Quarantined
 from coda_core.interfaces import (
     Admission,
     Context,
@@ -40,6 +40,8 @@ from coda_streaming.worker import Worker
 __all__ = ["Streaming", "open_streaming"]
 
 _logger = logging.getLogger("coda.streaming")
+_LOOK_S: Final = 1.0
+"""How often somebody looks whether a follower hangs."""
 T = TypeVar("T")
 
 
@@ -82,7 +84,8 @@ class Streaming:
             entered, processor = await self._finishing(self.worker.call(lambda: _enter(wiring.open_processor())))
             try:
                 await self._start(processor)
-                tasks = [asyncio.create_task(work) for work in (self._report_measures(), self._guard.run())]
+                works = (self._report_measures(), self._guard.run(), self._watch_followers())
+                tasks = [asyncio.create_task(work) for work in works]
                 try:
                     yield
                 finally:
@@ -125,9 +128,7 @@ class Streaming:
         self._lanes[conversation] = lane
         try:
             for label, follower in self._followers.items():
-                follower_state = state.followers.get(label) if state is not None else None
-                more = () if follower_state is None else (follower_state,)
-                await follower.call(partial(follower.follower.open, conversation, self.info, *more))
+                await self._open_follower(follower, conversation, state.followers.get(label) if state else None)
             if state is not None and past is not None:
                 lane.restore(state.frame, past)
                 for label, missed in past.missed.items():
@@ -169,15 +170,19 @@ class Streaming:
             resident_bytes=meter.resident_bytes(),
             stages_s={**meter.stages(), **followers},
             conversations={id: self.lane_measures(lane) for id, lane in self._lanes.items()},
+            followers={label: each.conduct.measures() for label, each in self._followers.items()},
         )
 
     # For lanes
 
     def lane_measures(self, lane: StreamLane) -> LaneMeasures:
         end_to_end, lateness, late = self._meter.lane(lane.slot)
+        with self.worker.condition:
+            queued, next_frame = len(lane.queue), lane.frame + len(lane.queue)
         return LaneMeasures(
             frames=lane.frames_before + end_to_end.count,
-            queued_frames=len(lane.queue),
+            queued_frames=queued,
+            next_frame=next_frame,
             dropped_frames=lane.dropped,
             late_frames=lane.late_before + late,
             filled_frames=lane.filled,
@@ -191,18 +196,21 @@ class Streaming:
         """Return whether the worker should look again, as the lane has a first frame; with its condition held."""
         return self._pipeline.worth_waking(lane)
 
-    async def park_lane(self, lane: StreamLane, save: Callable[[ParkedState], Awaitable[None]]) -> None:
-        """Have `save` store what the paused lane goes on from, then free its slot."""
-        if "park" not in self.info.capabilities:
-            raise Incapable("the processor cannot move a conversation out of its slot")
+    async def checkpoint_lane(self, lane: StreamLane) -> ParkedState:
+        """Return what the lane could go on from; it goes on here."""
+        self._require_parking()
         try:
-            at = await self.worker.call(partial(self._pipeline.export, lane))
+            at, asked = await self.worker.call(partial(self._pipeline.checkpoint, lane, self._followers))
         except CodaError:
             raise
         except Exception as error:
-            raise ModelError(f"the processor could not export the conversation's state: {error}") from error
+            raise _not_exported(error) from error
         late = lane.late_before + self._meter.lane(lane.slot)[2]
-        await save(await gathered(lane, at, self._followers, late=late, fingerprint=self.info.fingerprint))
+        return await gathered(lane, at, asked, late=late, fingerprint=self.info.fingerprint)
+
+    async def park_lane(self, lane: StreamLane, save: Callable[[ParkedState], Awaitable[None]]) -> None:
+        """Have `save` store what the paused lane goes on from, then free its slot."""
+        await save(await self.checkpoint_lane(lane))
         lane.require_live()
         lane.end("parked")
         await self.close_lane(lane, flush=False)
@@ -217,13 +225,16 @@ class Streaming:
         if not self._lanes:
             self._meter.idle()
         for label, follower in self._followers.items():
-            try:
-                found = await follower.call(partial(follower.follower.close, lane.conversation))
-            except Exception:
-                _logger.exception("%s failed when conversation %s was closed", label, lane.conversation)
-            else:
-                if flush:
-                    self._wiring.found(label, found)
+            if follower.has(lane.conversation):
+                try:
+                    found = await follower.call(partial(follower.follower.close, lane.conversation), "close")
+                except PluginError as error:
+                    _logger.error("what %s held of conversation %s is lost: %s", label, lane.conversation, error)
+                except Exception:
+                    _logger.exception("%s failed when conversation %s was closed", label, lane.conversation)
+                else:
+                    if flush:
+                        self._wiring.found(label, found)
             follower.forget(lane.conversation)
         lane.moved.set()
 
@@ -236,6 +247,10 @@ class Streaming:
     async def _wind_up(self, lane: StreamLane) -> None:
         await self.close_lane(lane)
         self._wiring.broken(lane.conversation, lane.fault)
+
+    def _require_parking(self) -> None:
+        if "park" not in self.info.capabilities:
+            raise Incapable("the processor cannot move a conversation out of its slot")
 
     # Inner life
 
@@ -254,6 +269,9 @@ class Streaming:
                 clock=self.clock,
                 found=self._found,
                 relieved=self._wake,
+                rules=self.policy.containment,
+                left_out=partial(self._on_loop, self._left_out),
+                indispensable=label in self._wiring.indispensable,
             )
         self._pipeline = Pipeline(
             processor,
@@ -304,6 +322,33 @@ class Streaming:
             self._in_background(self.close_lane(lane))
         self._wiring.lost(error)
 
+    async def _open_follower(self, follower: FollowerThread, conversation: str, state: bytes | None) -> None:
+        """Tell a follower of a conversation; a new one goes on without a follower that cannot take it."""
+        if follower.abandoned:
+            return
+        more = () if state is None else (state,)
+        try:
+            await follower.call(partial(follower.follower.open, conversation, self.info, *more), "open")
+        except Exception:
+            if state is not None or follower.indispensable:
+                raise
+            _logger.exception(
+                "%s could not open conversation %s, which goes on without it", follower.label, conversation
+            )
+            follower.leave_out(conversation)
+
+    def _left_out(self, label: str, reason: str, message: str) -> None:
+        _logger.critical("%s", message)
+        self._wiring.report(Quarantined(who=label, reason=reason, message=message, time_s=self.clock.wall()))
+
+    async def _watch_followers(self) -> None:
+        due = self.clock.now()
+        while True:
+            due = max(due + _LOOK_S, self.clock.now())
+            await self.clock.sleep_until(due)
+            for follower in self._followers.values():
+                follower.look()
+
     async def _report_measures(self) -> None:
         interval = self.policy.measures_interval_s
         due = self.clock.now()
@@ -338,6 +383,10 @@ class Streaming:
             if task.done() and not task.cancelled():
                 task.exception()
             raise
+
+
+def _not_exported(error: Exception) -> ModelError:
+    return ModelError(f"the processor could not export the conversation's state: {error}")
 
 
 def _enter(manager: AbstractContextManager[Processor]) -> tuple[AbstractContextManager[Processor], Processor]:

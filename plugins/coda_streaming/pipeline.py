@@ -27,7 +27,7 @@ from coda_streaming.commanding import cancelled, noticed, pass_on
 from coda_streaming.following import FollowerThread
 from coda_streaming.lane import Queued, StreamLane
 from coda_streaming.lane_state import LaneState
-from coda_streaming.parking import SlotState
+from coda_streaming.parking import Asked, SlotState
 from coda_streaming.policy import Policy
 from coda_streaming.prompting import Prompting, step_with
 from coda_streaming.recording import check, frames_and_records, silenced
@@ -130,6 +130,17 @@ class Pipeline:
             said=dict(lane.said),
             prompt_left=lane.prompt_left,
         )
+
+    def checkpoint(
+        self, lane: StreamLane, followers: Mapping[str, FollowerThread]
+    ) -> tuple[SlotState, Mapping[str, Asked]]:
+        """Return what `export` does, and what the followers hold when they have taken all records up to there."""
+        at = self.export(lane)
+        return at, {
+            label: Asked(follower, lane.conversation)
+            for label, follower in followers.items()
+            if follower.has(lane.conversation)
+        }
 
     def close(self, lane: StreamLane) -> None:
         """Take the slot back and wipe it."""

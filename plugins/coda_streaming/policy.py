@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from coda_streaming.config import OfflineConfig, RealtimeConfig
+from coda_streaming.containment import Containment
 
 __all__ = ["ActivityPolicy", "Policy"]
 
@@ -35,6 +36,7 @@ class Policy:
     park_after_s: float
     on_fault: Literal["end", "restart"]
     follower_queue_steps: int
+    containment: Containment
     measures_interval_s: float | None
     activity: ActivityPolicy
 
@@ -52,6 +54,11 @@ class Policy:
             park_after_s=config.park_after_s,
             on_fault=config.on_fault,
             follower_queue_steps=config.follower_queue_steps,
+            containment=Containment(
+                feed_s=realtime.follower_budget_ms / 1000 if realtime else None,
+                strikes=config.follower_strikes,
+                hang_s=config.follower_hang_s,
+            ),
             measures_interval_s=realtime.measures_interval_s if realtime else None,
             activity=ActivityPolicy(
                 threshold_dbfs=config.speech_threshold_dbfs,

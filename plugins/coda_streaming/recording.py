@@ -49,7 +49,7 @@ def frames_and_records(
         hangover_frames,
     )
     if output.failed.any():
-        records = records.narrow(np.flatnonzero(~output.failed))
+        records = records.narrow(np.flatnonzero(~output.failed).tolist())
     frames = map(
         AudioFrame,
         records.conversation,

@@ -11,11 +11,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from coda_core.clock import Clock
 
-__all__ = ["Pipelined", "Worker"]
+__all__ = ["Pipelined", "Worker", "on_thread", "posted"]
 
 T = TypeVar("T")
 _logger = logging.getLogger("coda.streaming")
@@ -135,11 +136,19 @@ class Worker:
 
 async def on_thread(post: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> T:
     """Have `post` run `function` on another thread; return its result here, on the event loop."""
+    return await posted(post, function)
+
+
+def posted(post: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> asyncio.Future[T]:
+    """Have `post` run `function` on another thread; return where its result will be, on the event loop.
+
+    Who no longer waits for the thread may settle the future: what comes later is thrown away.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: Any, error: BaseException | None) -> None:
-        if future.cancelled():
+        if future.done():
             return
         if error is not None:
             future.set_exception(error)
@@ -151,7 +160,8 @@ async def on_thread(post: Callable[[Callable[[], None]], None], function: Callab
             result, error = function(), None
         except BaseException as raised:
             result, error = None, raised
-        loop.call_soon_threadsafe(settle, result, error)
+        with suppress(RuntimeError):  # a thread that hung may come back when the loop is gone
+            loop.call_soon_threadsafe(settle, result, error)
 
     post(run)
-    return await future
+    return future

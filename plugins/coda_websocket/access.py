@@ -12,7 +12,15 @@ from starlette.requests import HTTPConnection
 
 from coda_websocket.config import WebsocketConfig, is_loopback
 
-__all__ = ["CHALLENGE", "SUBPROTOCOL", "Access", "shown_tokens", "subprotocol_for", "token_matches"]
+__all__ = [
+    "CHALLENGE",
+    "SUBPROTOCOL",
+    "Access",
+    "offered_subprotocols",
+    "shown_tokens",
+    "subprotocol_for",
+    "token_matches",
+]
 
 SUBPROTOCOL = "coda"
 """What is agreed on where a client offers it."""
@@ -42,6 +50,7 @@ def shown_tokens(connection: HTTPConnection, *, in_query: bool) -> tuple[str, ..
 
 
 def offered_subprotocols(connection: HTTPConnection) -> list[str]:
+    """Return the subprotocols that a WebSocket offers, in its order."""
     headers = connection.headers.getlist("sec-websocket-protocol")
     return [name.strip() for header in headers for name in header.split(",")]
 

@@ -76,6 +76,7 @@ async def open_application(
     clock = clock if clock is not None else SystemClock()
     meters = Meters(kernel)
     async with OpusPool(config.opus_processes, timed=meters.opus_took) as opus:
+        meters.watch_opus(lambda: opus.load)
         services = Services(
             kernel=kernel,
             config=config,

@@ -18,6 +18,7 @@ CODECS: Final = ("opus", "pcm")
 _SEED_BITS: Final = 31
 _DIGITS: Final = 40
 _YES: Final = frozenset({"1", "true", "yes"})
+_NO: Final = frozenset({"0", "false", "no"})
 
 
 class BadQuery(ValueError):
@@ -56,6 +57,8 @@ def read_query(query: QueryParams, config: WebsocketConfig, info: ProcessorInfo)
             text_top_k=_top_k(query, "text_topk", _least(config.max_top_k, defaults.text_top_k)),
             audio_top_k=_top_k(query, "audio_topk", _least(config.max_top_k, defaults.audio_top_k)),
             prompt=_prompt(query, config.max_prompt_characters),
+            # A caller may keep its voice to itself; whether it is recorded at all is for the stack to say.
+            record=False if query.get("record", "").lower() in _NO else None,
         ),
         conversation=query.get("conversation") or None,
         metadata=query.get("metadata", "").lower() in _YES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
@@ -35,6 +35,9 @@ from coda_websocket.voice import Voice, open_voice
 
 __all__ = ["Chat"]
 
+_MOST_OPUS_LOAD: Final = 0.9
+_RETRY_AFTER_S: Final = 10
+
 
 class Chat:
     """Serves every caller."""
@@ -44,19 +47,23 @@ class Chat:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one caller until the conversation or the connection ends."""
+        await self._services.door.visit(socket, "chat", self._ask, error_message)
+
+    async def _ask(self, peer: Peer) -> None:
         services = self._services
-        async with services.door.visit(socket, "chat", error_message) as peer:
-            try:
-                asked = read_query(socket.query_params, services.config, services.kernel.info)
-            except BadQuery as error:
-                raise Refusal(status=400, code=CloseCode.POLICY, reason=str(error), label="query") from None
-            await self._talk(peer, asked)
+        try:
+            asked = read_query(peer.socket.query_params, services.config, services.kernel.info)
+        except BadQuery as error:
+            raise Refusal(status=400, code=CloseCode.POLICY, reason=str(error), label="query") from None
+        await self._talk(peer, asked)
 
     async def _talk(self, peer: Peer, asked: Asked) -> None:
         services = self._services
         # Whether one of the tokens is that of the conversation to go on with is for the kernel to say.
         allowed = services.door.access.is_caller if asked.conversation is None else bool
         await services.door.authenticate(peer, allowed, token_follows=asked.token_follows)
+        if asked.codec == "opus" and asked.conversation is None and services.opus.load > _MOST_OPUS_LOAD:
+            raise _no_voice_left()
         voice = await open_voice(asked.codec, services.opus)
         try:
             if asked.conversation is not None:
@@ -106,10 +113,13 @@ class _Call:
         conversation, peer = self._conversation, self._peer
         log = self._services.logger
         try:
-            await peer.accept({"Coda-Conversation": conversation.id, "Coda-Resume-Token": conversation.resume_token})
+            headers = {"Coda-Conversation": conversation.id, "Coda-Resume-Token": conversation.resume_token}
+            await peer.accept({**headers, "Coda-Recorded": "yes" if conversation.recorded else "no"})
             await peer.send(handshake_message())
             if self._asked.metadata:
-                await peer.send(metadata_message(self._facts()))
+                with parting_where_it_ended():
+                    facts = self._facts()
+                await peer.send(metadata_message(facts))
             note(
                 log,
                 "resumed" if self._seat.resumed else "opened",
@@ -151,7 +161,9 @@ class _Call:
             "conversation": conversation.id,
             "resume_token": conversation.resume_token,
             "resumed": self._seat.resumed,
-            "frame": conversation.frames,
+            "recorded": conversation.recorded,
+            "frame": self._seat.first_frame,
+            "next_frame": conversation.measures().next_frame,
             "grace_s": self._config.grace_s,
             "codec": self._asked.codec,
             "sample_rate_hz": SAMPLE_RATE_HZ,
@@ -183,7 +195,7 @@ class _Call:
         pcm = await self._voice.decode(payload)
         if not self._ahead.take(len(pcm) / SAMPLE_RATE_HZ):
             raise Parting(CloseCode.POLICY, f"audio more than {self._config.max_audio_ahead_s:g} s ahead of real time")
-        if len(pcm) and not self._paused:
+        if len(pcm) and not self._paused and not self._seat.taken_over:
             await self._conversation.send(pcm)
 
     async def _control(self, control: Control) -> None:
@@ -229,3 +241,14 @@ class _Call:
         clock, most_s = self._services.clock, self._config.max_conversation_s
         await clock.sleep_until(self._seat.since_s + most_s)
         raise Parting(CloseCode.POLICY, f"the conversation has lasted {most_s:g} s, which is all it may")
+
+
+def _no_voice_left() -> Refusal:
+    """Newcomers wait, so that who is talking is not late: no process that codes Opus has time for another voice."""
+    return Refusal(
+        status=503,
+        code=CloseCode.TRY_AGAIN,
+        reason="this server has no time to code another voice in Opus; try again later, or ask for codec=pcm",
+        label="opus",
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
+    )

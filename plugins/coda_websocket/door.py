@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -40,11 +40,14 @@ class Door:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @asynccontextmanager
     async def visit(
-        self, socket: WebSocket, endpoint: str, farewell: Callable[[str], bytes | str] | None = None
-    ) -> AsyncIterator[Peer]:
-        """Receive a peer, not yet accepted, and end its connection in the way that the block's exception says.
+        self,
+        socket: WebSocket,
+        endpoint: str,
+        serve: Callable[[Peer], Awaitable[None]],
+        farewell: Callable[[str], bytes | str] | None = None,
+    ) -> None:
+        """Have a peer served, not yet accepted, and end its connection in the way that the exception says.
 
         `farewell` makes a last message of the reason, where something went wrong.
         """
@@ -56,21 +59,20 @@ class Door:
         self._empty.clear()
         try:
             self._look_at(peer)
-            yield peer
+            await serve(peer)
             await peer.close(CloseCode.ENDED, "")
         except Refusal as refusal:
             note(self._logger, "refused", peer=peer.address, endpoint=endpoint, reason=refusal.reason)
-            await _say(peer, farewell, refusal.reason)
-            await peer.refuse(refusal)
+            await peer.refuse(refusal, farewell(refusal.reason) if farewell is not None else None)
         except Parting as parting:
-            if parting.code not in (CloseCode.ENDED, CloseCode.GOING_AWAY):
-                await _say(peer, farewell, parting.reason)
+            if farewell is not None and parting.code not in (CloseCode.ENDED, CloseCode.GOING_AWAY):
+                await peer.say(farewell(parting.reason))
             await peer.close(parting.code, parting.reason)
         except Gone as gone:
             peer.closed(gone.code)
         except CodaError as error:
-            await _say(peer, farewell, str(error))
-            await peer.refuse(Refusal(status=500, code=CloseCode.FAILED, reason=str(error), label="error"))
+            failure = Refusal(status=500, code=CloseCode.FAILED, reason=str(error), label="error")
+            await peer.refuse(failure, farewell(str(error)) if farewell is not None else None)
         except Exception:
             self._logger.exception("a connection to %s failed", endpoint)
             await peer.refuse(Refusal(status=500, code=CloseCode.FAILED, reason="internal error", label="error"))
@@ -92,6 +94,7 @@ class Door:
                 reason="a valid token is needed",
                 label="token",
                 headers={"WWW-Authenticate": CHALLENGE},
+                challenge=True,
             )
         await peer.accept()
         message = await peer.receive(self._config.handshake_timeout_s)
@@ -174,10 +177,3 @@ def _token_in(message: bytes | str) -> list[str]:
         return []
     token = value.get("token") if isinstance(value, dict) else None
     return [token] if isinstance(token, str) else []
-
-
-async def _say(peer: Peer, farewell: Callable[[str], bytes | str] | None, reason: str) -> None:
-    if farewell is not None and peer.accepted:
-        with suppress(Gone, Parting, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await peer.send(farewell(reason))

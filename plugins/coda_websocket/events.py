@@ -30,16 +30,18 @@ class Events:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one reader until the conversation or the connection ends."""
-        door = self._services.door
-        async with door.visit(socket, "events") as peer:
-            follows = socket.query_params.get("auth") == "message"
-            await door.authenticate(peer, lambda shown: bool(shown), token_follows=follows)
-            conversation = self._find(socket.query_params.get("conversation", ""), peer)
-            await peer.accept()
-            async with conversation.subscribe(Event) as events:
-                await peer.send(json.dumps(_hello(conversation)))
-                with parting_where_it_ended():
-                    await first_of(self._tell(peer, events), self._obey(peer, conversation), leaving=peer.leaving)
+        await self._services.door.visit(socket, "events", self._follow)
+
+    async def _follow(self, peer: Peer) -> None:
+        query = peer.socket.query_params
+        follows = query.get("auth") == "message"
+        await self._services.door.authenticate(peer, lambda shown: bool(shown), token_follows=follows)
+        conversation = self._find(query.get("conversation", ""), peer)
+        await peer.accept()
+        async with conversation.subscribe(Event) as events:
+            await peer.send(json.dumps(_hello(conversation)))
+            with parting_where_it_ended():
+                await first_of(self._tell(peer, events), self._obey(peer, conversation), leaving=peer.leaving)
 
     def _find(self, id: str, peer: Peer) -> Conversation:
         """Return the conversation, if the peer has shown its token; does not tell whether there is one otherwise."""
@@ -84,6 +86,7 @@ def _hello(conversation: Conversation) -> dict[str, Any]:
         "version": PROTOCOL_VERSION,
         "conversation": conversation.id,
         "status": conversation.status,
+        "recorded": conversation.recorded,
         "frame": conversation.frames,
         "durable_sequence": conversation.durable_sequence,
     }

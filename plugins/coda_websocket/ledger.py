@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -127,7 +128,8 @@ class Ledger:
                 "detached": conversation.detached_since_s is not None,
                 "durable_sequence": conversation.durable_sequence,
             }
-            if conversation.status in ("live", "paused"):
+            # One that is about to close, or to leave its slot, has no measures any more.
+            with suppress(ConversationError):
                 measures = conversation.measures()
                 row |= {
                     "queued_frames": measures.queued_frames,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -60,11 +60,20 @@ class Meters:
             buckets=_DELAYS_S,
             registry=registry,
         )
+        self._opus_load = Gauge(
+            "coda_websocket_opus_load_ratio",
+            "Share of the last seconds in which the least busy process had Opus to code.",
+            registry=registry,
+        )
         for how in ("opened", "resumed", "restarted"):
             self.conversations.labels(how)
 
     def opus_took(self, direction: Direction, seconds: float) -> None:
         self._opus.labels(direction).observe(seconds)
+
+    def watch_opus(self, load: Callable[[], float]) -> None:
+        """Show what `load` says, at the moment of asking."""
+        self._opus_load.set_function(load)
 
     def page(self) -> bytes:
         """Return the page."""
@@ -113,6 +122,21 @@ class _KernelMeasures(Collector):
         for follower, count in measures.skipped_records.items():
             skipped.add_metric([follower], count)
         yield skipped
+        overruns = CounterMetricFamily(
+            "coda_follower_overruns", "Calls of a follower that took too long.", labels=["follower", "call"]
+        )
+        failures = CounterMetricFamily(
+            "coda_follower_failures", "Calls of a follower that raised.", labels=["follower"]
+        )
+        left_out = GaugeMetricFamily(
+            "coda_follower_quarantined", "1 for a follower that is left out.", labels=["follower"]
+        )
+        for follower, conduct in measures.followers.items():
+            for call, count in conduct.overruns.items():
+                overruns.add_metric([follower, call], count)
+            failures.add_metric([follower], conduct.failures)
+            left_out.add_metric([follower], 1 if conduct.quarantine else 0)
+        yield from (overruns, failures, left_out)
         stages = SummaryMetricFamily("coda_stage_seconds", "Where the time of a frame goes.", labels=["stage"])
         for stage, taken in measures.stages_s.items():
             for quantile, field in _QUANTILES:

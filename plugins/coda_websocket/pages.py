@@ -43,7 +43,11 @@ class Pages:
             refused = self._services.door.access.refused_origin(request)
             if refused is not None:
                 return _refuse(403, refused)
-            return await handler(request)
+            try:
+                return await handler(request)
+            except Exception:
+                self._services.logger.exception("a request for %s failed", request.scope["route"].path)
+                return _refuse(500, "internal error")
 
         return guarded
 

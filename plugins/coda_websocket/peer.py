@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from coda_core.clock import Clock
-from coda_websocket.access import shown_tokens, subprotocol_for
+from coda_websocket.access import SUBPROTOCOL, offered_subprotocols, shown_tokens, subprotocol_for
 from coda_websocket.config import WebsocketConfig
 from coda_websocket.limits import Allowance
 from coda_websocket.metrics import Meters
@@ -70,6 +70,8 @@ class Refusal(Exception):
     details: Mapping[str, Any] = attrs.field(factory=dict)
     unopened: bool = False
     """True where not even a web page gets a connection."""
+    challenge: bool = False
+    """True where a page's browser may have a password for this address that it shows only if it is asked."""
 
 
 class Peer:
@@ -144,13 +146,17 @@ class Peer:
             raise Gone(1006) from None
         self._meters.sent_bytes.inc(len(data))
 
-    async def refuse(self, refusal: Refusal) -> None:
-        """Turn it away: a program before the upgrade, with an HTTP answer, a page behind it, with a close code."""
+    async def refuse(self, refusal: Refusal, last_words: bytes | str | None = None) -> None:
+        """Turn it away: a program before the upgrade, with an HTTP answer, a page behind it, with a close code.
+
+        `last_words` are sent where a connection is open, or opened for that.
+        """
         self._meters.refused.labels(refusal.label).inc()
-        if self._open:
-            await self.close(refusal.code, refusal.reason)
-        elif self.is_page and not refusal.unopened:
+        if not self._open and self._sees_close_codes(refusal):
             await self.accept()
+        if self._open:
+            if last_words is not None:
+                await self.say(last_words)
             await self.close(refusal.code, refusal.reason)
         else:
             answer = JSONResponse(
@@ -158,6 +164,19 @@ class Peer:
             )
             with suppress(WebSocketDisconnect, RuntimeError):
                 await self.socket.send_denial_response(answer)
+
+    async def say(self, last_words: bytes | str) -> None:
+        """Send something before closing, if it is taken."""
+        if self._open:
+            with suppress(Gone, Parting, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self.send(last_words)
+
+    def _sees_close_codes(self, refusal: Refusal) -> bool:
+        """Whether it is to be told by a close code: a page, unless a challenge may bring its browser's password."""
+        if not self.is_page or refusal.unopened:
+            return False
+        return not refusal.challenge or bool(self.tokens) or SUBPROTOCOL in offered_subprotocols(self.socket)
 
     async def close(self, code: int, reason: str) -> None:
         """Close it, whether or not it takes the word; does nothing where it is closed."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Seat", "Seats"]
 
+_Subscribed = tuple[Subscription[AudioFrame], Subscription[Event], int]
+
 _RETRY_AFTER_S = 10
-_SAID_GOODBYE = 1000
+_SAID_GOODBYE = frozenset({1000, 1005})
+"""Close codes of a peer that hung up on purpose; 1005 stands for a close frame without a code."""
 
 
 @attrs.define(eq=False)
@@ -41,6 +44,8 @@ class Seat:
     audio: Subscription[AudioFrame]
     events: Subscription[Event]
     """Everything else that comes of it."""
+    first_frame: int
+    """Index of the first frame that `audio` may bring."""
     left: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     @property
@@ -86,15 +91,21 @@ class Seats:
             if subscribed is None or conversation is not waiting:
                 subscribed = self._subscribe(conversation)
             self._vacant.pop(id, None)
+            # What an earlier connection has yet to pass on is passed on, or lost, before this one hears how far it got.
+            for seat in [each for each in self._seats if each.conversation is conversation]:
+                await seat.left.wait()
             self._opened_s.setdefault(id, now_s)
             async with self._held(peer, conversation, True, subscribed) as seat:
                 yield seat
         finally:
-            for each in subscribed or ():
-                each.end()
+            if subscribed is not None:
+                audio, events, _ = subscribed
+                audio.end()
+                events.end()
 
-    def _subscribe(self, conversation: Conversation) -> tuple[Subscription[AudioFrame], Subscription[Event]]:
-        return conversation.subscribe(AudioFrame, size=self._send_buffer_frames), conversation.subscribe(Event)
+    def _subscribe(self, conversation: Conversation) -> _Subscribed:
+        audio = conversation.subscribe(AudioFrame, size=self._send_buffer_frames)
+        return audio, conversation.subscribe(Event), conversation.frames
 
     @asynccontextmanager
     async def _held(
@@ -102,9 +113,9 @@ class Seats:
         peer: Peer,
         conversation: Conversation,
         resumed: bool,
-        subscribed: tuple[Subscription[AudioFrame], Subscription[Event]],
+        subscribed: _Subscribed,
     ) -> AsyncIterator[Seat]:
-        audio, events = subscribed
+        audio, events, first_frame = subscribed
         seat = Seat(
             peer=peer,
             conversation=conversation,
@@ -113,13 +124,14 @@ class Seats:
             since_s=self._opened_s[conversation.id],
             audio=audio,
             events=events,
+            first_frame=first_frame,
         )
         self._seats.add(seat)
         try:
             yield seat
         except Gone as gone:
             await conversation.detach(self._grace_s, attachment=seat.attachment)
-            if gone.code == _SAID_GOODBYE and not seat.taken_over:
+            if gone.code in _SAID_GOODBYE and not seat.taken_over:
                 self._vacant[conversation.id] = None
             raise
         finally:

@@ -11,6 +11,7 @@ from coda_core.events import Listening
 from coda_core.interfaces import Context
 from coda_websocket.application import open_application
 from coda_websocket.config import WebsocketConfig
+from coda_websocket.libopus import libopus_version
 from coda_websocket.notes import note
 from coda_websocket.server import serving
 
@@ -35,7 +36,7 @@ class WebsocketTransport:
             open_application(kernel, config, clock=context.clock, logger=context.logger) as application,
             serving(application, config) as (url, running),
         ):
-            note(context.logger, "listening", url=url)
+            note(context.logger, "listening", url=url, opus=libopus_version() or "sphn")
             context.report(Listening(url=url))
             ready()
             try:

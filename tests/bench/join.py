@@ -16,10 +16,11 @@ import time
 
 import numpy as np
 from callers import Callers
+from checkpoints import checkpoint_option
 from joining import Joined, join
 from numpy.typing import NDArray
 from reporting import Result, arguments, report
-from serving_tiny import opened, serving_tiny
+from serving_stack import opened, serving_stack
 
 from coda_core import FRAME_S, Full
 
@@ -30,12 +31,12 @@ _PATIENCE = 3
 """Refusals for each caller who shall join, after which it is given up."""
 
 
-async def measure(others: int, joins: int, quiet_s: float, pause_s: float) -> list[Result]:
+async def measure(checkpoint: str, others: int, joins: int, quiet_s: float, pause_s: float) -> list[Result]:
     """Return the figures of `joins` callers who come while `others` talk."""
     joined: list[Joined] = []
     refused = 0
     async with (
-        serving_tiny(others + 1) as kernel,
+        serving_stack(checkpoint, others + 1) as kernel,
         opened(kernel, others) as conversations,
         Callers(conversations, round(_LONGEST_S / FRAME_S)) as callers,
     ):
@@ -98,8 +99,11 @@ def main() -> None:
     parser.add_argument("--joins", type=int, default=30, help="callers who come")
     parser.add_argument("--quiet-seconds", type=float, default=20, help="how long nobody comes at first")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between one who goes and the next who comes")
+    checkpoint_option(parser)
     options = parser.parse_args()
-    results = asyncio.run(measure(options.others, options.joins, options.quiet_seconds, options.pause))
+    results = asyncio.run(
+        measure(options.checkpoint, options.others, options.joins, options.quiet_seconds, options.pause)
+    )
     report("join", results, as_json=options.json)
 
 

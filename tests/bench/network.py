@@ -30,6 +30,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import psutil
+from checkpoints import checkpoint_folder, checkpoint_option
 from numpy.typing import NDArray
 from reference import Reference, reference_server
 from reporting import Result, arguments, report
@@ -88,10 +89,12 @@ class Handed:
 
 
 @asynccontextmanager
-async def served(processor: str, slots: int, codings: int | None) -> AsyncIterator[tuple[Kernel, Application, str]]:
-    chosen = (
-        EchoConfig(conversations=slots) if processor == "echo" else MoshiConfig(model_path="tiny", conversations=slots)
-    )
+async def served(
+    processor: str, checkpoint: str, slots: int, codings: int | None
+) -> AsyncIterator[tuple[Kernel, Application, str]]:
+    chosen: EchoConfig | MoshiConfig = EchoConfig(conversations=slots)
+    if processor == "moshi":
+        chosen = MoshiConfig(model_path=checkpoint, conversations=slots)
     config = WebsocketConfig(port=0, opus_processes=codings, grace_s=0.0)
     async with (
         Kernel(Stack(processor=chosen, streaming_manager=RealtimeConfig(headroom=0.0))) as kernel,
@@ -101,11 +104,11 @@ async def served(processor: str, slots: int, codings: int | None) -> AsyncIterat
         yield kernel, application, url.replace("http", "ws", 1) + "/api/chat"
 
 
-async def talk(processor: str, callers: int, seconds: float, codec: str, codings: int | None) -> Run:
+async def talk(processor: str, checkpoint: str, callers: int, seconds: float, codec: str, codings: int | None) -> Run:
     """Let `callers` talk for `seconds`."""
     process = psutil.Process()
     blocks = round(seconds / FRAME_S)
-    async with served(processor, callers, codings) as (kernel, application, url):
+    async with served(processor, checkpoint, callers, codings) as (kernel, application, url):
         handed = Handed(kernel)
         following = asyncio.create_task(handed.follow())
         lags: list[float] = []
@@ -235,6 +238,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 async def measure(
     processors: Sequence[str],
+    checkpoint: str,
     numbers: Sequence[int],
     codecs: Sequence[str],
     seconds: float,
@@ -246,10 +250,10 @@ async def measure(
     for processor in processors:
         for callers in numbers:
             for codec in codecs:
-                run = await talk(processor, callers, seconds, codec, codings)
+                run = await talk(processor, checkpoint, callers, seconds, codec, codings)
                 results += figures(f"{processor}, {callers} callers, {codec}", run)
     if reference_s:
-        results += reference_figures(await reference_server(reference_s))
+        results += reference_figures(await reference_server(checkpoint_folder(checkpoint), reference_s))
     return results
 
 
@@ -263,10 +267,12 @@ def main() -> None:
     parser.add_argument(
         "--reference-seconds", type=float, default=15, help="how long a client of the reference server talks; 0: none"
     )
+    checkpoint_option(parser)
     options = parser.parse_args()
     results = asyncio.run(
         measure(
             options.processors,
+            options.checkpoint,
             options.callers,
             options.codecs,
             options.seconds,

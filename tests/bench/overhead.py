@@ -21,19 +21,19 @@ import asyncio
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 import numpy as np
 import torch
+from checkpoints import checkpoint_folder, checkpoint_option
 from numpy.typing import NDArray
 from processor_loop import ProcessorLoop, processor_loop
 from reporting import Result, arguments, report
 
 from coda_core import AudioFrame, Conversation, Kernel, Stack, Subscription
 from coda_core.interfaces import StepInput
-from coda_core.paths import cache_dir
 from coda_moshi.config import MoshiConfig
-from coda_moshi.tiny import tiny_checkpoint
 from coda_streaming.config import OfflineConfig
 
 
@@ -89,9 +89,8 @@ async def _read(answers: Subscription[AudioFrame]) -> None:
         pass
 
 
-async def compare(batch: int, steps: int, rounds: int, *, read: bool) -> list[Result]:
+async def compare(folder: Path, batch: int, steps: int, rounds: int, *, read: bool) -> list[Result]:
     """Return the figures of one batch size."""
-    folder = tiny_checkpoint(cache_dir())
     torch.set_num_threads(1)  # as many as the Moshi client takes for a checkpoint of this size
     pcm = np.random.default_rng(0).uniform(-0.3, 0.3, (batch, steps, 1_920)).astype(np.float32)
     stack = Stack(
@@ -140,11 +139,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps in a round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each, in turn")
     parser.add_argument("--read", action="store_true", help="give each conversation a reader of its own")
+    checkpoint_option(parser)
     options = parser.parse_args()
+    folder = checkpoint_folder(options.checkpoint)
     results = [
         result
         for batch in options.batch
-        for result in asyncio.run(compare(batch, options.steps, options.rounds, read=options.read))
+        for result in asyncio.run(compare(folder, batch, options.steps, options.rounds, read=options.read))
     ]
     report("overhead", results, as_json=options.json)
 

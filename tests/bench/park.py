@@ -1,4 +1,4 @@
-"""Parking and resuming one conversation of the tiny checkpoint: bytes, and milliseconds of each part.
+"""Parking and resuming one conversation of a small checkpoint: bytes, and milliseconds of each part.
 
 Bytes have the whole of a slot's state as their baseline, as a copy of its full rings would be; taking them out of the
 slot has that copy, made in the same round; all other times have one frame, 80 ms, which is when the next is due.
@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from checkpoints import checkpoint_option
 from reporting import Result, arguments, report
 
 from coda_core.clock import SystemClock
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[5, 100], help="frames lived before it is parked")
     parser.add_argument("--rounds", type=int, default=25, help="how often it is parked and resumed")
     parser.add_argument("--slots", type=int, default=8, help="batch size")
+    checkpoint_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     context = Context(
@@ -108,7 +110,7 @@ def main() -> None:
     logging.getLogger("coda").setLevel(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_moshi(MoshiConfig(model_path="tiny", conversations=options.slots), context) as processor,
+        open_moshi(MoshiConfig(model_path=options.checkpoint, conversations=options.slots), context) as processor,
     ):
         results = [
             result for frames in options.frames for result in measure(processor, frames, options.rounds, Path(folder))

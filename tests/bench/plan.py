@@ -14,6 +14,7 @@ import logging
 from typing import Any
 
 import torch
+from checkpoints import checkpoint_option
 from reporting import Result, arguments, report
 
 from coda_core import Context
@@ -42,9 +43,9 @@ def alive() -> dict[int, int]:
     return {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors}
 
 
-def compare(within: Context, batch: int, **settings: Any) -> list[Result]:
+def compare(within: Context, checkpoint: str, batch: int, **settings: Any) -> list[Result]:
     """Return the figures of one batch size."""
-    config = MoshiConfig(model_path="tiny", conversations=batch, **settings)
+    config = MoshiConfig(model_path=checkpoint, conversations=batch, **settings)
     plan = plan_moshi(config, within)
     parts = {part.name: part.size_bytes for part in plan.parts}
     before = alive()
@@ -74,6 +75,7 @@ def compare(within: Context, batch: int, **settings: Any) -> list[Result]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], help="batch sizes")
+    checkpoint_option(parser)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
@@ -88,7 +90,7 @@ def main() -> None:
         result
         for batch in options.batch
         for settings in ({}, {"dtype": "bfloat16", "context": 25}, {"fast_step": False})
-        for result in compare(context, batch, **settings)
+        for result in compare(context, options.checkpoint, batch, **settings)
     ]
     report("plan", results, as_json=options.json)
 

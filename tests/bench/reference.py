@@ -1,4 +1,4 @@
-"""The reference server on the tiny checkpoint, with one real client and then with two."""
+"""The reference server on a checkpoint, with one real client and then with two."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ import sphn
 from numpy.typing import NDArray
 
 from coda_core import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
-from coda_core.paths import cache_dir
-from coda_moshi.tiny import tiny_checkpoint
 
 __all__ = ["Reference", "reference_server"]
 
@@ -51,9 +49,11 @@ class Reference:
     """From its connecting to its first audio."""
 
 
-async def reference_server(seconds: float) -> Reference:
-    """Start the server and talk to it for `seconds`, alone and then with a second client who wants to be heard."""
-    folder = tiny_checkpoint(cache_dir())
+async def reference_server(folder: Path, seconds: float) -> Reference:
+    """Start the server on a checkpoint and talk to it for `seconds`.
+
+    First alone, then with a second client who wants to be heard.
+    """
     delay = max(json.loads((folder / "config.json").read_text())["delays"])
     blocks = round(seconds / FRAME_S)
     async with _running(folder) as server, aiohttp.ClientSession() as session:

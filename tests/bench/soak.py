@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import psutil
+from checkpoints import checkpoint_option
 from reporting import Result, arguments, report
 
 from coda_core import FRAME_S, FRAME_SAMPLES, AudioFrame, Kernel, Stack, Subscription
@@ -87,11 +88,11 @@ class Soak:
                 )
 
 
-async def measure(callers: int, frames: int, looks: int) -> list[Result]:
+async def measure(checkpoint: str, callers: int, frames: int, looks: int) -> list[Result]:
     """Return the figures of one soak."""
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(
-            processor=MoshiConfig(model_path="tiny", conversations=callers),
+            processor=MoshiConfig(model_path=checkpoint, conversations=callers),
             streaming_manager=OfflineConfig(),
             state_store=SqliteStoreConfig(path=Path(folder) / "conversations.db"),
         )
@@ -120,8 +121,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100_000, help="frames in total")
     parser.add_argument("--callers", type=int, default=50, help="callers at once, and slots")
     parser.add_argument("--looks", type=int, default=200, help="how often the process is looked at")
+    checkpoint_option(parser)
     options = parser.parse_args()
-    results = asyncio.run(measure(options.callers, options.frames, options.looks))
+    results = asyncio.run(measure(options.checkpoint, options.callers, options.frames, options.looks))
     report("soak", results, as_json=options.json)
 
 

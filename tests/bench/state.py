@@ -23,7 +23,6 @@ from coda_core.interfaces import ProcessorInfo, StepRecord, StepRecords
 from coda_core.text import ExtractedText, Vocabulary
 from coda_state.config import ConversationManagerConfig
 from coda_state.conversation import ConversationManager
-from coda_state.memory import MemoryStore
 from coda_state.sqlite import SqliteStore
 
 INFO = ProcessorInfo(
@@ -37,7 +36,7 @@ INFO = ProcessorInfo(
     ),
     fingerprint="bench",
 )
-SILENCE = np.zeros(1920, np.float32)
+NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, 1920).astype(np.float32)
 WORDS = ("weather", "morning", "coffee", "walking", "music", "because", "perhaps", "there", "house", "river")
 
 
@@ -49,7 +48,8 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=1000, help="conversations in the store that is searched")
     chosen = parser.parse_args()
     results = [
-        *feeding(chosen.conversations, chosen.steps),
+        *feeding(chosen.conversations, chosen.steps, record=False),
+        *feeding(chosen.conversations, chosen.steps, record=True),
         *appending(chosen.conversations, chosen.appends),
         *large_store(chosen.stored),
     ]
@@ -68,13 +68,24 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def feeding(conversations: int, steps: int) -> Iterator[Result]:
-    """The cost of `feed` for one step of all conversations, beside a follower that does nothing."""
-    manager = ConversationManager(
-        MemoryStore(conversations, logging.getLogger("bench")), ConversationManagerConfig(), SystemClock()
-    )
-    for name in range(conversations):
-        manager.open(str(name), INFO)
+def feeding(conversations: int, steps: int, *, record: bool) -> Iterator[Result]:
+    """The cost of `feed` for one step of all conversations, beside a follower that does nothing.
+
+    Where it is to `record`, parts of the recordings go to a database, on the recorder's thread.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "store.db", 30.0, logging.getLogger("bench"))
+        store.open()
+        manager = ConversationManager(store, ConversationManagerConfig(), SystemClock())
+        for name in range(conversations):
+            manager.open(str(name), INFO)
+            manager.record([Opened(conversation=str(name), sequence=1, options={"record": record})])
+        yield from fed(manager, conversations, steps, "feed and record" if record else "feed")
+        manager.finish()
+        store.close()
+
+
+def fed(manager: ConversationManager, conversations: int, steps: int, metric: str) -> Iterator[Result]:
     records = talking(conversations, steps)
     spent: list[float] = []
     idle: list[float] = []
@@ -92,11 +103,11 @@ def feeding(conversations: int, steps: int) -> Iterator[Result]:
             lambda step=step: idle.append(timed(lambda: nothing(step))),  # type: ignore[misc]
         )
     case = f"{conversations} conversations"
-    yield from ranks(case, "feed", spent, idle)
+    yield from ranks(case, metric, spent, idle)
     for rank in (50, 99):
         # What a machine that is busy with other things does not change.
         seconds = float(np.percentile(used, rank))
-        yield Result(case=case, metric=f"feed, processor p{rank}", unit="ms", value=seconds * 1000)
+        yield Result(case=case, metric=f"{metric}, processor p{rank}", unit="ms", value=seconds * 1000)
 
 
 def nothing(step: StepRecords) -> Sequence[Event]:
@@ -121,8 +132,8 @@ def talking(conversations: int, steps: int) -> Iterator[StepRecords]:
                 StepRecord(
                     conversation=str(name),
                     frame=at,
-                    heard=SILENCE,
-                    spoken=SILENCE if at else None,
+                    heard=NOISE,
+                    spoken=NOISE if at else None,
                     heard_dbfs=-20.0,
                     spoken_dbfs=-20.0,
                     caller_speaking=speaking[name][0],

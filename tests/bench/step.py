@@ -7,7 +7,7 @@ had of a core, which is steadier where other work wants the cores too. The greed
 and sample by sample, and the benchmark fails where they differ; the sampled ones draw differently by design.
 
     python tests/bench/step.py --json
-    python tests/bench/step.py --checkpoint FOLDER --batch 1 8
+    python tests/bench/step.py --checkpoint tiny --batch 1 8
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from bare_loop import BareLoop
+from checkpoints import checkpoint_folder, checkpoint_option
 from numpy.typing import NDArray
 from processor_loop import ProcessorLoop, processor_loop
 from reporting import Result, arguments, interleave, report
-
-from coda_core.paths import cache_dir
-from coda_moshi.tiny import tiny_checkpoint
 
 _R = TypeVar("_R")
 
@@ -109,13 +107,13 @@ def compare(folder: Path, batch: int, steps: int, rounds: int) -> list[Result]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="a checkpoint folder; by default the tiny one")
+    checkpoint_option(parser)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], help="batch sizes")
     parser.add_argument("--steps", type=int, default=40, help="steps in a round")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each, in turn")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as many as the Moshi client takes for a checkpoint of this size
-    folder = options.checkpoint or tiny_checkpoint(cache_dir())
+    folder = checkpoint_folder(options.checkpoint)
     results = [result for batch in options.batch for result in compare(folder, batch, options.steps, options.rounds)]
     report("step", results, as_json=options.json)
 

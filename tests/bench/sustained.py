@@ -25,11 +25,12 @@ import attrs
 import numpy as np
 import psutil
 from callers import Callers, Heard
+from checkpoints import checkpoint_folder, checkpoint_option
 from joining import Joined, join
 from numpy.typing import NDArray
 from reference import Reference, reference_server
 from reporting import Result, arguments, report
-from serving_tiny import opened, serving_tiny
+from serving_stack import opened, serving_stack
 
 from coda_core import FRAME_S, Full, Measures
 
@@ -62,10 +63,10 @@ class Run:
         return not self.measures.dropped_frames and not self.unanswered and lateness.p99 < FRAME_S
 
 
-async def talk(callers: int, seconds: float) -> Run | None:
+async def talk(checkpoint: str, callers: int, seconds: float) -> Run | None:
     """Let `callers` talk for `seconds`; None where the kernel refuses one of them."""
     process = psutil.Process()
-    async with serving_tiny(callers) as kernel:
+    async with serving_stack(checkpoint, callers) as kernel:
         try:
             async with opened(kernel, callers) as conversations:
                 start, busy, loop = time.perf_counter(), _cpu_s(process), time.thread_time()
@@ -86,29 +87,29 @@ async def talk(callers: int, seconds: float) -> Run | None:
             return None
 
 
-async def largest(held: int, most: int, search_s: float, confirm_s: float) -> Run | None:
+async def largest(checkpoint: str, held: int, most: int, search_s: float, confirm_s: float) -> Run | None:
     """Return a full run with the largest number of callers that holds; `held` is one that is known to."""
     failing: int | None = None
     while failing is None or failing - held > max(1, _CLOSE_ENOUGH * held):
         trying = min(most, 2 * held) if failing is None else (held + failing) // 2
         if trying <= held:
             break
-        if await _holds(trying, search_s):
+        if await _holds(checkpoint, trying, search_s):
             held = trying
         else:
             failing = trying
     while held:
-        run = await talk(held, confirm_s)
+        run = await talk(checkpoint, held, confirm_s)
         if run is not None and run.holds:
             return run
         held -= max(1, round(_CLOSE_ENOUGH * held))
     return None
 
 
-async def _holds(callers: int, seconds: float) -> bool:
+async def _holds(checkpoint: str, callers: int, seconds: float) -> bool:
     """Return whether a number holds; one that does not is tried again, for something else may have disturbed it."""
     for _ in range(2):
-        run = await talk(callers, seconds)
+        run = await talk(checkpoint, callers, seconds)
         if run is not None and run.holds:
             return True
     return False
@@ -140,11 +141,15 @@ def percentiles(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return p50, p95, p99
 
 
-async def second_caller(reference: Reference | None) -> list[Result]:
+async def second_caller(checkpoint: str, reference: Reference | None) -> list[Result]:
     """Return how long a second caller waits for the first sound while another talks."""
     joined: Joined | None = None
     refused = 0
-    async with serving_tiny(2) as kernel, opened(kernel, 1) as talking, Callers(talking, round(60 / FRAME_S)):
+    async with (
+        serving_stack(checkpoint, 2) as kernel,
+        opened(kernel, 1) as talking,
+        Callers(talking, round(60 / FRAME_S)),
+    ):
         while joined is None and refused < _PATIENCE:
             await asyncio.sleep(1)
             try:
@@ -190,15 +195,15 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 async def measure(
-    numbers: Sequence[int], most: int, seconds: float, search_s: float, reference_s: float
+    checkpoint: str, numbers: Sequence[int], most: int, seconds: float, search_s: float, reference_s: float
 ) -> list[Result]:
     """Run everything."""
-    reference = await reference_server(reference_s) if reference_s else None
+    reference = await reference_server(checkpoint_folder(checkpoint), reference_s) if reference_s else None
     results: list[Result] = []
     held = 1
     for callers in numbers:
         case = f"{callers} callers"
-        run = await talk(callers, seconds)
+        run = await talk(checkpoint, callers, seconds)
         if run is None:
             results.append(_result(case, "refused", "", 1))
             continue
@@ -206,12 +211,12 @@ async def measure(
         if run.holds:
             held = max(held, callers)
     if most:
-        best = await largest(held, most, search_s, seconds)
+        best = await largest(checkpoint, held, most, search_s, seconds)
         alone = 1.0 if reference is not None else None
         results.append(_result("largest", "callers held", "", best.callers if best is not None else 0, alone))
         if best is not None:
             results += figures("largest", best)
-    results += await second_caller(reference)
+    results += await second_caller(checkpoint, reference)
     return results + (reference_figures(reference) if reference is not None else [])
 
 
@@ -224,9 +229,17 @@ def main() -> None:
     parser.add_argument(
         "--reference-seconds", type=float, default=15, help="how long a client of the reference server talks; 0: none"
     )
+    checkpoint_option(parser)
     options = parser.parse_args()
     results = asyncio.run(
-        measure(options.callers, options.most, options.seconds, options.search_seconds, options.reference_seconds)
+        measure(
+            options.checkpoint,
+            options.callers,
+            options.most,
+            options.seconds,
+            options.search_seconds,
+            options.reference_seconds,
+        )
     )
     report("sustained", results, as_json=options.json)
 

@@ -262,9 +262,9 @@ def test_stopped_in_the_middle(start: Start, here: Path) -> None:
     assert len(result["batches"]) == 1
 
 
-def test_without_a_stack_it_is_the_tiny_checkpoint() -> None:
+def test_without_a_stack_it_is_the_demo_checkpoint() -> None:
     subject = measured_subject(None, ())
-    assert (subject.name, subject.resolved.processor.label, subject.headroom) == ("tiny", "moshi", 0.1)
+    assert (subject.name, subject.resolved.processor.label, subject.headroom) == ("demo", "moshi", 0.1)
 
 
 def test_an_answer_for_each_end() -> None:

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from coda_core.cli.demo.caller import chosen_caller
+
 Run = Callable[..., Any]
 Start = Callable[..., subprocess.Popen[str]]
 Install = Callable[[str, str], None]
 
+LENGTH_S = 21.0
+"""Of the recording that comes with Coda."""
+FRAMES = 263
+"""262.5, rounded up."""
 FILES = ("conversation.wav", "conversations.db", "reply.wav", "report.html", "transcript.json")
 
 PARROT = """
@@ -60,13 +65,21 @@ def wait_for_a_quarter(process: subprocess.Popen[str]) -> None:
         assert process.poll() is None
 
 
-def test_recording_is_speech_and_then_silence() -> None:
-    with resources.as_file(resources.files("coda_core.cli.demo") / "recording" / "caller.flac") as path:
-        assert path.stat().st_size < 400_000
-        speech, rate = soundfile.read(path)
-    assert (rate, len(speech) / rate) == (22_050, 11.0)
-    assert np.abs(speech[: 6 * rate]).max() > 0.5
-    assert not speech[7 * rate :].any()
+def test_recording_holds_its_questions_and_silence() -> None:
+    with chosen_caller(None) as caller:
+        assert caller.path.stat().st_size < 400_000
+        speech, rate = soundfile.read(caller.path)
+    assert (rate, len(speech) / rate) == (22_050, LENGTH_S)
+    for question in caller.questions:
+        begin, end = round(question.start_s * rate), round(question.end_s * rate)
+        assert 0.4 < np.abs(speech[begin:end]).max() < 0.6
+        # To a hundredth of a second.
+        assert np.abs(speech[begin : begin + 220]).any()
+        assert np.abs(speech[end - 440 : end]).any()
+        speech[begin : end + 220] = 0
+    assert not speech.any()
+    # The last answer has room.
+    assert LENGTH_S - caller.questions[-1].end_s > 5
 
 
 def test_writes_every_file(run: Run, here: Path) -> None:
@@ -76,11 +89,10 @@ def test_writes_every_file(run: Run, here: Path) -> None:
     assert sorted(each.name for each in folder.iterdir()) == sorted(FILES)
     for name in FILES:
         assert f"coda-demo/{name}" in told.out
-    # 11 s are 137.5 frames.
-    assert soundfile.info(folder / "reply.wav").frames == 138 * 1920
+    assert soundfile.info(folder / "reply.wav").frames == FRAMES * 1920
     both, rate = soundfile.read(folder / "conversation.wav")
     reply, _ = soundfile.read(folder / "reply.wav")
-    assert (both.shape, rate) == ((138 * 1920, 2), 24_000)
+    assert (both.shape, rate) == ((FRAMES * 1920, 2), 24_000)
     assert np.array_equal(both[:, 1], reply)
     # The echo is the caller, a frame later.
     assert np.array_equal(both[1920:, 1], both[:-1920, 0])
@@ -89,8 +101,10 @@ def test_writes_every_file(run: Run, here: Path) -> None:
 def test_tells_progress_apart_from_the_result(run: Run, here: Path) -> None:
     told = run("demo", "--stack", write_stack(here))
     assert told.err.splitlines()[:2] == ["starting", "starting: 100 %"]
-    assert told.err.splitlines()[2:] == [f"conversation (11.0 s of audio): {done} %" for done in (0, 25, 50, 75, 100)]
-    assert told.out.startswith('11.04 s of conversation, answered by the processor "echo".\n')
+    assert told.err.splitlines()[2:] == [
+        f"conversation ({LENGTH_S} s of audio): {done} %" for done in (0, 25, 50, 75, 100)
+    ]
+    assert told.out.startswith(f'{FRAMES * 0.08:.2f} s of conversation, answered by the processor "echo".\n')
     assert "times as fast as real time" in told.out
     for row in ("encode", "model", "decode", "whole step"):
         assert f"\n{row} " in told.out
@@ -109,7 +123,7 @@ def test_words_and_their_times(run: Run, here: Path, spoken: Path, install: Inst
     assert [word["end_s"] for word in words] == [round(word["start_s"] + 0.08, 3) for word in words]
     assert {word["speaker"] for word in words} == {"moshi"}
     assert {word["confidence"] for word in words} == {0.5}
-    assert set(words[0]) == {"text", "start_s", "end_s", "confidence", "speaker"}
+    assert set(words[0]) == {"text", "start_s", "end_s", "confidence", "speaker", "injected"}
     assert transcript.pop("conversation")
     assert transcript.pop("fingerprint") == "scripted-(1, 3, 2, 3)"
     assert transcript == {
@@ -118,6 +132,7 @@ def test_words_and_their_times(run: Run, here: Path, spoken: Path, install: Inst
         "processor": "parrot",
         "complete": True,
         "duration_s": 1.28,
+        "caller": [],
     }
 
 
@@ -132,6 +147,7 @@ def test_json(run: Run, here: Path, spoken: Path, install: Install) -> None:
     assert summary["random_checkpoint"] is False
     assert set(summary["latency_ms"]) == {"encode", "model", "decode", "step"}
     assert set(summary["latency_ms"]["model"]) == {"median", "p95", "p99"}
+    assert (summary["said"], summary["caller"]) == (None, [])
     assert summary["words"] == read(here / "out")["words"]
     assert summary["files"] == {name: str(here / "out" / name) for name in FILES}
 
@@ -143,14 +159,14 @@ def test_again_into_the_same_folder(run: Run, here: Path, spoken: Path) -> None:
     assert run("demo", "--stack", stack, "--input", spoken.name).code == 0
     second = read(here / "coda-demo")
     assert first["conversation"] != second["conversation"]
-    assert (first["duration_s"], second["duration_s"]) == (11.04, 1.28)
+    assert (first["duration_s"], second["duration_s"]) == (FRAMES * 0.08, 1.28)
     assert soundfile.info(here / "coda-demo" / "reply.wav").frames == 16 * 1920
     assert sorted(each.name for each in (here / "coda-demo").iterdir()) == sorted(FILES)
 
 
 def test_source_and_transport_of_a_stack_are_left_out(run: Run, echo_stack: Path, here: Path) -> None:
     assert run("demo", "--stack", echo_stack.name).code == 0
-    assert read(here / "coda-demo")["duration_s"] == 11.04
+    assert read(here / "coda-demo")["duration_s"] == FRAMES * 0.08
     assert not (here / "reply.wav").exists()
     assert not (here / "conversations.db").exists()
 
@@ -247,15 +263,29 @@ def test_without_the_extra_says_what_to_install(run: Run, here: Path, monkeypatc
     assert list(here.iterdir()) == []
 
 
-def test_tiny_checkpoint(run: Run, here: Path) -> None:
-    told = run("demo", "--json")
+def test_the_random_checkpoint_says_that_it_is(run: Run, here: Path, spoken: Path) -> None:
+    (here / "stack.toml").write_text('[processor]\nuse = "moshi"\nmodel_path = "tiny"\nseed = 1\n')
+    told = run("demo", "--stack", "stack.toml", "--input", spoken.name)
     assert told.code == 0
-    summary = json.loads(told.out)
-    assert summary["random_checkpoint"] is True
-    assert summary["frames"] == 138
-    assert summary["latency_ms"]["model"]["median"] > 0
-    assert soundfile.info(here / "coda-demo" / "reply.wav").frames == 138 * 1920
-    words = read(here / "coda-demo")["words"]
-    assert words == summary["words"]
-    assert all(0 <= word["start_s"] < word["end_s"] <= 11.04 for word in words)
-    assert all(0 <= word["confidence"] <= 1 for word in words)
+    assert 'The checkpoint "tiny" has random weights' in told.out
+
+
+def test_a_turn_ends_where_the_other_begins_or_after_a_pause(run: Run, here: Path, install: Install) -> None:
+    install("parrot", PARROT)
+    told = run("demo", "--stack", write_stack(here, "parrot"))
+    rows = [line.split() for line in told.out.splitlines() if " caller  " in line or " moshi  " in line]
+    assert [row[2] for row in rows] == ["moshi", "caller"] * 3 + ["moshi"]
+    assert rows[1] == ["0.5", "s", "caller", "hello", "coda"]
+    assert rows[2][3:5] == ["hello", "world"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "text", "said"),
+    [("echo", "hello", 'the processor "echo" cannot be made to say a text'), ("parrot", " ", "the text is blank")],
+)
+def test_what_cannot_be_said(run: Run, here: Path, install: Install, processor: str, text: str, said: str) -> None:
+    install("parrot", PARROT)
+    told = run("demo", "--stack", write_stack(here, processor), "--say", text)
+    assert told.code == 2
+    assert said in told.err
+    assert sorted(each.name for each in here.iterdir()) == ["stack.toml"]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from coda_core.errors import StoreError
+from coda_core.errors import ConversationTaken, StoreError
 from coda_core.events import Event, Gap, StoreFailing, StoreRecovered
 from coda_core.journal import Journal
 from coda_core.testing import ManualClock
@@ -20,12 +20,14 @@ class Disk:
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.faulty: str | None = None
+        """The conversation that it fails for; None for all."""
         self.tries = 0
 
     async def record(self, events: Sequence[Event]) -> None:
         self.tries += 1
         await self.gate.wait()
-        if self.fault is not None:
+        if self.fault is not None and self.faulty in (None, *(event.conversation for event in events)):
             raise self.fault
         self.batches.append(events)
 
@@ -198,3 +200,34 @@ async def test_an_event_that_can_never_be_stored_holds_up_nobody(caplog: pytest.
     assert [event.frame for batch in disk.batches for event in batch] == [1, 2, 3, 5]
     assert journal.lost == 1
     assert "given up" in caplog.text
+
+
+async def test_what_another_server_has_is_numbered_and_stored_no_more() -> None:
+    disk = Disk()
+    taken: list[str] = []
+    disk.gate.clear()
+    journal = Journal(disk.record, ManualClock(), taken=taken.append)
+    task = asyncio.create_task(journal.run())
+    journal.add("a", Gap())
+    await settle()
+    for name in ("a", "b", "a"):
+        journal.add(name, Gap())
+    waiting = asyncio.create_task(journal.durable("a"))
+    disk.fault = ConversationTaken("a")
+    disk.faulty = "a"
+    disk.gate.set()
+    with pytest.raises(StoreError, match="another server goes on with conversation a"):
+        await waiting
+    await journal.durable("b")
+    assert (taken, disk.stored, journal.lost) == (["a"], [("b", 1)], 3)
+    assert journal.add("a", Gap()).sequence == 4
+    with pytest.raises(StoreError, match="another server"):
+        await journal.durable("a")
+    disk.fault = None
+    journal.forget("a")
+    journal.go_on("a", 9)
+    journal.add("a", Gap())
+    await journal.durable("a")
+    assert disk.stored == [("b", 1), ("a", 10)]
+    journal.close()
+    await task

@@ -22,9 +22,10 @@ from coda_core.errors import (
     NotResumable,
     StoreError,
 )
-from coda_core.events import Attached, Closed, Detached, Event, Opened, Parked, Paused, Resumed, Unparked
+from coda_core.events import Attached, Closed, Detached, Event, Opened, Parked, Paused, Resumed, Saved, Unparked
 from coda_core.interfaces import ParkedState, SlotOptions
 from coda_core.kernel import Kernel
+from coda_core.subscription import Subscription
 from coda_core.testing import ManualClock, ScriptedProcessor
 from coda_core.text import ExtractedText
 from coda_core.tokens import digest_of
@@ -366,7 +367,11 @@ async def test_another_model_refuses_it_and_its_own_takes_it_back(scripted_kerne
 async def test_what_a_killed_process_left_is_ended_or_waits(scripted_kernel: MakeKernel, tmp_path: Path) -> None:
     path, copy = tmp_path / "conversations.db", tmp_path / "copy.db"
     async with scripted_kernel(state_store=SqliteStoreConfig(path=path)) as kernel:
-        lost, waiting, back = [await opened(kernel) for _ in range(3)]
+        lost, waiting, back, gone = [await opened(kernel) for _ in range(4)]
+        await talk(gone, 2)
+        await gone.detach(60.0)
+        await until(lambda: gone._stay._saved_frame == 2)
+        await stored(kernel, gone.id)
         await waiting.park()
         await back.park()
         await back.resume()
@@ -388,6 +393,14 @@ async def test_what_a_killed_process_left_is_ended_or_waits(scripted_kernel: Mak
         for each in (lost, back):
             with pytest.raises(NotResumable):
                 await kernel.resume(each.id, token=each.resume_token)
+        # It was saved when its peer went away.
+        killed = (await stored(kernel, gone.id))[-1]
+        assert isinstance(killed, Parked)
+        assert (killed.reason, killed.frame) == ("interrupted", 2)
+        found = await kernel.resume(gone.id, token=gone.resume_token)
+        await talk(found, 1)
+        assert found.frames == 3
+        await found.close()
         returned = await kernel.resume(waiting.id, token=waiting.resume_token)
         await returned.park()
     async with scripted_kernel(state_store=SqliteStoreConfig(path=copy), clock=clock, keep_parked_hours=1.0) as kernel:
@@ -397,6 +410,74 @@ async def test_what_a_killed_process_left_is_ended_or_waits(scripted_kernel: Mak
         with pytest.raises(NotResumable):
             await kernel.resume(waiting.id, token=waiting.resume_token)
         assert [event.reason for event in await stored(kernel, waiting.id) if isinstance(event, Closed)] == ["expired"]
+
+
+async def next_saved(saved: Subscription[Saved], clock: ManualClock) -> Saved:
+    """Let time pass until something is saved."""
+    waiting = asyncio.ensure_future(anext(saved))
+    while not waiting.done():
+        clock.advance(1.0)
+        await asyncio.sleep(0)
+    return waiting.result()
+
+
+async def test_whose_peer_is_gone_is_saved_until_it_goes_on(scripted_kernel: MakeKernel) -> None:
+    async with scripted_kernel() as kernel:
+        load = kernel._parts.state_manager.load
+        async with kernel.open_conversation() as conversation:
+            await talk(conversation, 2)
+            await conversation.detach(10.0)
+            await conversation.settled()
+            await until(lambda: conversation._stay._saved_frame == 2)
+            kept = load(conversation.id)
+            assert kept is not None
+            assert kept.frame == 2
+            await kernel.resume(conversation.id, token=conversation.resume_token, start=False)
+            assert load(conversation.id) is not None
+            await conversation.resume()
+            assert load(conversation.id) is None
+            await conversation.close()
+        saved = [event for event in await stored(kernel, conversation.id) if isinstance(event, Saved)]
+        assert [(event.frame, event.reason, event.size_bytes) for event in saved] == [(2, "detached", kept.size_bytes)]
+
+
+async def test_who_is_live_is_saved_from_time_to_time_where_the_stack_says_so(scripted_kernel: MakeKernel) -> None:
+    clock = ManualClock()
+    async with scripted_kernel(clock=clock, save_model_state_every_s=5.0) as kernel:
+        load = kernel._parts.state_manager.load
+        conversation = await opened(kernel)
+        saved = conversation.subscribe(Saved)
+        for frames in (2, 3):
+            await talk(conversation, frames)
+            event = await next_saved(saved, clock)
+            assert (event.frame, event.reason) == (conversation.frames, "interval")
+            kept = load(conversation.id)
+            assert kept is not None
+            assert (kept.frame, event.size_bytes) == (conversation.frames, kept.size_bytes)
+        # Nothing has moved: the next one is of what comes then. Also after it was parked.
+        clock.advance(5.0)
+        await conversation.park()
+        await conversation.resume()
+        assert load(conversation.id) is not None
+        await talk(conversation, 1)
+        assert (await next_saved(saved, clock)).frame == 6
+        await conversation.close()
+        assert load(conversation.id) is None
+
+
+async def test_what_ends_by_a_fault_leaves_nothing_saved(scripted_kernel: MakeKernel) -> None:
+    clock = ManualClock()
+    processor = ScriptedProcessor()
+    async with scripted_kernel(processor, clock=clock, save_model_state_every_s=5.0) as kernel:
+        conversation = await opened(kernel)
+        saved = conversation.subscribe(Saved)
+        await talk(conversation, 1)
+        await next_saved(saved, clock)
+        processor.poisoned.add(0)
+        await conversation.send(audio(1))
+        await until(lambda: status(conversation) == "broken")
+        await asyncio.gather(*kernel._house.background)
+        assert kernel._parts.state_manager.load(conversation.id) is None
 
 
 @pytest.mark.parametrize("park", [True, False])

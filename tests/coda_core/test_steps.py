@@ -57,8 +57,9 @@ def test_records_hold_pythons_own_values() -> None:
 
 
 def test_a_step_can_be_narrowed() -> None:
-    narrow = STEP.narrow(np.array([0, 2]))
+    narrow = STEP.narrow([0, 2])
     assert [fields(each) for each in narrow] == [fields(RECORDS[0]), fields(RECORDS[2])]
+    assert len(STEP.narrow([])) == 0
 
 
 def test_a_follower_that_was_too_slow_is_told_how_much_it_missed() -> None:

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from coda_core.wording import did_you_mean, found, listing, one_line, shown, type_words
+from coda_core.wording import did_you_mean, enumerated, found, listing, one_line, shown, type_words
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,13 @@ def test_the_nearest_name() -> None:
 def test_a_listing() -> None:
     assert listing(["b", "a"]) == "a, b"
     assert listing([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["c", "a", "b"], "c, a and b")]
+)
+def test_an_enumeration(names: list[str], text: str) -> None:
+    assert enumerated(names) == text
 
 
 def test_an_error_on_one_line() -> None:

@@ -34,7 +34,10 @@ def test_a_checkpoint_may_have_a_rule_of_its_own() -> None:
         ({"settle_frames": -1}, "settle_frames is -1; expected a number of frames"),
         ({"gap_frames": True}, "gap_frames is True; expected a number of frames"),
         ({"ending": 3}, "ending is 3; expected a text"),
-        ({"endings": "."}, "endings is '.'; expected one of announce, ending, gap_frames, not_onsets, settle_frames"),
+        ({"lower_case": "yes"}, "lower_case is 'yes'; expected true or false"),
+        ({"left_out": [","]}, "expected a text of the characters"),
+        ({"whole_words": 1}, "whole_words is 1; expected true or false"),
+        ({"endings": "."}, "endings is '.'; expected one of announce, ending, gap_frames, left_out, lower_case"),
     ],
 )
 def test_what_is_no_rule_is_refused(table: Any, said: str) -> None:

@@ -36,6 +36,23 @@ def test_a_checkpoint_may_want_an_ending(tokenizer: sentencepiece.SentencePieceP
     assert tokenizer.decode(list(wording.spoken("well done?")[-1])) == "done?"
 
 
+def test_a_checkpoint_may_know_neither_capitals_nor_signs(tokenizer: sentencepiece.SentencePieceProcessor) -> None:
+    wording = Wording(tokenizer, InjectionRule(ending=".", lower_case=True, left_out=",-!"))
+    assert wording.spoken("Hello, well-known!") == wording.spoken("hello well known")
+    assert tokenizer.decode(list(wording.spoken("Well done!")[-1])) == "done."
+    with pytest.raises(ConversationError, match="text is empty"):
+        wording.spoken(" -, ")
+
+
+def test_words_that_a_checkpoint_never_learnt_are_named(tokenizer: sentencepiece.SentencePieceProcessor) -> None:
+    wording = Wording(tokenizer, InjectionRule(ending=".", whole_words=True))
+    assert wording.spoken("you and i") == Wording(tokenizer, InjectionRule(ending=".")).spoken("you and i")
+    with pytest.raises(ConversationError, match="never learnt to say qwertz, xylophone: give"):
+        wording.spoken("you qwertz and xylophone qwertz")
+    with pytest.raises(ConversationError, match="x9 and 2 more"):
+        wording.spoken(" ".join(f"x{number}" for number in range(12)))
+
+
 @pytest.mark.parametrize("text", ["", " \n "])
 def test_nothing_is_no_text(wording: Wording, text: str) -> None:
     with pytest.raises(ConversationError, match="text is empty"):

@@ -204,3 +204,16 @@ def test_words_follow_each_other_in_time(tokens: list[int], settle_frames: int) 
         assert word.tokens[0] == tokens[word.first_frame]
         assert word.tokens[-1] == tokens[word.last_frame]
     assert all(a.last_frame < b.first_frame for a, b in pairwise(words))
+
+
+def test_a_word_ends_where_the_models_own_text_goes_on_behind_text_that_was_asked_for() -> None:
+    assembler = WordAssembler(_VOCABULARY, 3)
+    told = [(_WOR, True), (_LD, True), (_STOP, False), (_LD, False), (_LD, True), (_COMMA, True)]
+    found = [assembler.feed(frame, token, 0.5, injected) for frame, (token, injected) in enumerate(told)]
+    found.append(assembler.finish())
+    words = [word for word in found if word is not None]
+    assert [(word.text, word.injected, word.continues) for word in words] == [
+        ("world.", True, False),
+        ("ld", False, True),
+        ("ld,", True, True),
+    ]

@@ -6,17 +6,17 @@ import asyncio
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
 
-from coda_core.events import Closed, Event, Opened
+from coda_core.events import Event
 from coda_core.interfaces import Context
 from coda_core.testing import ManualClock
-from coda_core.text import ExtractedText
+from coda_core.testing.conformance.store_suite import talk as conformance_talk
 from coda_state.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -84,28 +84,4 @@ def child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def talk() -> Callable[..., list[Event]]:
     """Makes the events of a conversation that is over: opened, a word each second, closed."""
 
-    def make(
-        conversation: str, words: Sequence[str] = (), user_id: str | None = None, time_s: float = 0.0
-    ) -> list[Event]:
-        said = [
-            ExtractedText(
-                conversation=conversation,
-                sequence=at + 1,
-                frame=at,
-                time_s=time_s + at,
-                text=word,
-                start_s=at * 0.08,
-                end_s=at * 0.08 + 0.08,
-                confidence=0.5,
-                tokens=(at, at + 1),
-            )
-            for at, word in enumerate(words, start=1)
-        ]
-        end = len(words) + 1
-        return [
-            Opened(conversation=conversation, sequence=1, time_s=time_s, user_id=user_id, options={"seed": 7}),
-            *said,
-            Closed(conversation=conversation, sequence=end + 1, time_s=time_s + end, frames=end),
-        ]
-
-    return make
+    return conformance_talk

@@ -179,7 +179,9 @@ def test_forced_tokens_say_nothing_of_confidence(manager: StateManager) -> None:
     for record in steps("a", "." * 10, "#" * 10):
         manager.feed(
             StepRecords.of(
-                [attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)]
+                StepRecords.of(
+                    [attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)]
+                )
             )
         )
     view = manager.view("a")
@@ -215,6 +217,24 @@ def test_a_snapshot_has_the_latest_events_and_what_was_said(make: Callable[..., 
     last = list(manager.close("a"))[-1]
     assert isinstance(last, Snapshot)
     assert last.text == "three"
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_a_snapshot_has_the_latest_frame_of_each_second_where_frames_are_due(
+    manager: StateManager, store: StateStore, realtime: bool
+) -> None:
+    manager.open("a", INFO)
+    manager.record([Opened(conversation="a", sequence=1, realtime=realtime)])
+    for record in steps("a", "." * 30, "." * 30):
+        manager.feed(
+            StepRecords.of([attrs.evolve(record, lateness_s=0.5 if record.frame == 17 else record.frame / 1000)])
+        )
+    last = list(manager.close("a"))[-1]
+    assert isinstance(last, Snapshot)
+    assert last.lateness_s == (((0, 0.011), (12, 0.5), (24, 0.029)) if realtime else ())
+    stored = attrs.evolve(last, sequence=2)
+    manager.record([stored])
+    assert list(store.events("a"))[-1] == stored
 
 
 def test_what_is_exported_goes_on_as_if_nothing_was(make: Callable[..., StateManager]) -> None:

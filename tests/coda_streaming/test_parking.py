@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coda_core.audio import AudioFormat, Block
+from coda_core.audio import FRAME_SAMPLES, AudioFormat, Block, rounded
 from coda_core.commands import Cancel, Command, Interrupt, Say
 from coda_core.errors import ConversationParked, Full, Incapable, ModelError, PluginError, StoreError
 from coda_core.events import Event, Fault, Gap, Injection
@@ -444,3 +444,59 @@ async def test_parking_is_not_held_up_by_a_lost_processor(
 
         with pytest.raises(ConversationBroken, match="gone"):
             await ada.park(save)
+
+
+async def test_a_checkpoint_goes_on_elsewhere_as_it_does_here(open_bench: OpenBench, tmp_path: Path) -> None:
+    here, there = Keeper(), Keeper()
+    async with open_bench(OfflineConfig(), processor=ScriptedProcessor(2), followers={"k": here}) as bench:
+        lane = await bench.manager.open("ada", OPTIONS)
+        neighbour = await bench.manager.open("neighbour", SlotOptions())
+        await lane.push(noise(5))
+        await lane.drain()
+        lane.command(Say(id=1, text="hello world", deadline_frames=0))
+        state = from_chunks(to_chunks(await lane.checkpoint()))
+        # It keeps its slot, and so does everybody else.
+        for each in (lane, neighbour):
+            await each.push(noise(6, 1))
+            await each.drain()
+        told = [event for event in bench.reported if isinstance(event, Injection)]
+    assert (state.frame, state.options) == (5, OPTIONS)
+    async with open_bench(OfflineConfig(), followers={"k": there}) as other:
+        lane = await other.manager.open("ada", OPTIONS, state)
+        await lane.resume()
+        await lane.push(noise(6, 1))
+        await lane.drain()
+        assert [event for event in other.reported if isinstance(event, Injection)] == told
+    assert here.held["ada"] == there.held["ada"] if "ada" in here.held else True
+    first = [(record.frame, record.token, record.injected) for record in here.records if record.conversation == "ada"]
+    second = [(record.frame, record.token, record.injected) for record in there.records]
+    assert first[5:] == second
+    assert told
+
+
+async def test_input_that_waits_is_part_of_a_checkpoint_only_while_it_stands_still(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig(), processor=ScriptedProcessor(2)) as bench:
+        lane = await bench.manager.open("ada", OPTIONS)
+        await lane.push(Block(samples(1)[:100], AudioFormat()))
+        moving = LaneState.from_bytes((await lane.checkpoint()).lane, FRAME_SAMPLES)
+        assert (len(moving.queue), len(moving.rest)) == (0, 0)
+        await lane.pause()
+        await lane.push(noise(2))
+        still = LaneState.from_bytes((await lane.checkpoint()).lane, FRAME_SAMPLES)
+        assert (len(still.queue), len(still.rest)) == (2, 100)
+        await lane.resume()
+        await lane.drain()
+
+
+async def test_what_is_recorded_is_rounded_before_the_model_hears_it(open_bench: OpenBench) -> None:
+    async with open_bench(OfflineConfig(), processor=ScriptedProcessor(2)) as bench:
+        recorded = await bench.manager.open("recorded", SlotOptions(record=True))
+        plain = await bench.manager.open("plain", SlotOptions())
+        for lane in (recorded, plain):
+            await lane.push(noise(3, peak=1.2))
+            await lane.drain()
+    heard = {name: np.concatenate([frame.heard for frame in frames]) for name, frames in bench.frames.items()}
+    said = {name: np.concatenate([frame.pcm for frame in frames]) for name, frames in bench.frames.items()}
+    np.testing.assert_array_equal(heard["plain"], samples(3, peak=1.2))
+    np.testing.assert_array_equal(heard["recorded"], rounded(samples(3, peak=1.2)))
+    np.testing.assert_array_equal(said["recorded"], -heard["recorded"])

@@ -166,6 +166,36 @@ async def test_a_caller_without_the_token_is_refused_before_the_upgrade(
         assert served.kernel.conversations == {}
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/api/events"])
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        # A browser that has a password for this address shows it when it is asked, and not before.
+        ({}, 401),
+        ({"subprotocols": ["other"]}, 401),
+        ({"subprotocols": ["coda"]}, 1008),
+        ({"subprotocols": [f"coda.token.{TOKEN}x"]}, 1008),
+        ({"additional_headers": {"Authorization": basic("x", "wrong")}}, 1008),
+    ],
+)
+async def test_a_page_without_the_token_is_challenged_or_told_by_a_close_code(
+    serve: Any, path: str, shown: dict[str, Any], told: int
+) -> None:
+    async with serve(token=TOKEN) as served:
+        connecting = websockets.connect(served.ws(path), origin=websockets.Origin(served.url), **shown)
+        if told == 401:
+            with pytest.raises(websockets.InvalidStatus) as refusal:
+                await connecting
+            assert refusal.value.response.status_code == told
+            assert refusal.value.response.headers["WWW-Authenticate"].startswith("Basic")
+        else:
+            async with connecting as page:
+                await page.wait_closed()
+                assert page.close_code == told
+                assert "token" in (page.close_reason or "")
+        assert served.kernel.conversations == {}
+
+
 async def test_a_page_of_another_origin_is_refused(serve: Any) -> None:
     async with serve() as served:
         for path in ("/api/chat", "/api/events"):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from coda_core import AudioFrame, ExtractedText, Kernel, SlotOptions, Stack
 from coda_moshi.config import EchoConfig, MoshiConfig
-from coda_streaming.config import OfflineConfig
+from coda_state.config import ConversationManagerConfig
+from coda_streaming.config import OfflineConfig, RealtimeConfig
 
 FRAME = 1_920
 FRAMES = 25
@@ -169,15 +170,16 @@ async def test_a_full_house_is_refused_before_the_upgrade(serve: Any, calling: A
         assert "all 1 slots are taken" in answer["error"]
 
 
-async def test_a_page_in_a_full_house_is_told_by_the_close_code(serve: Any, calling: Any) -> None:
+async def test_a_page_in_a_full_house_is_told_by_a_message_and_the_close_code(serve: Any, calling: Any) -> None:
     stack = Stack(processor=EchoConfig(conversations=1))
     async with (
         serve(stack) as served,
         calling(served),
         websockets.connect(served.ws("/api/chat"), origin=websockets.Origin(served.url)) as page,
     ):
-        with pytest.raises(websockets.ConnectionClosed):
-            await page.recv()
+        message = await page.recv()
+        await page.wait_closed()
+        assert message == b"\5" + (page.close_reason or "").encode()
         assert page.close_code == 1013
         assert "capacity 1" in (page.close_reason or "")
         assert "load" in (page.close_reason or "")
@@ -240,3 +242,25 @@ async def test_many_callers_at_once_hear_what_each_hears_alone(serve: Any, calli
         for (heard, said), (heard_alone, said_alone) in zip(together, expected, strict=True):
             assert said == said_alone
             np.testing.assert_allclose(heard, heard_alone, atol=1.001 / 32768)
+
+
+@pytest.mark.parametrize(("query", "recorded"), [("", True), ("&record=0", False), ("&record=1", True)])
+async def test_a_caller_is_told_that_it_is_recorded_and_may_refuse(
+    serve: Any, calling: Any, query: str, recorded: bool
+) -> None:
+    stack = Stack(
+        processor=EchoConfig(),
+        streaming_manager=RealtimeConfig(),
+        state_manager=ConversationManagerConfig(record_audio=True),
+    )
+    async with serve(stack) as served, calling(served, f"codec=pcm&metadata=1{query}") as caller:
+        while not caller.metadata:
+            await caller.read()
+        assert caller.metadata[0]["recorded"] is recorded
+        assert caller.socket.response.headers["Coda-Recorded"] == ("yes" if recorded else "no")
+        assert served.kernel.conversations[caller.id].recorded is recorded
+    async with serve() as served, calling(served, "codec=pcm&metadata=1&record=1") as caller:
+        # It is for the stack to say whether there is a recording at all.
+        while not caller.metadata:
+            await caller.read()
+        assert caller.metadata[0]["recorded"] is False

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import sphn
-import websockets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +20,12 @@ from coda_streaming.config import OfflineConfig
 from coda_websocket.opus_process import ANSWER, DECODE, ENCODE, Coder
 from coda_websocket.orders import COMMANDS, BadOrder, read_order
 from coda_websocket.protocol import Kind, Malformed, parse_message
+from tests.coda_websocket import attacks as attacking
+from tests.coda_websocket.attacks import broken, opus_stream
 
 FRAME = 1_920
 HEALTHY = 10
 FRAMES = 12
-
-CODES = {1000, 1003, 1007, 1008, 1009, 1013}
-"""1000 where the peer itself closed, having done no harm."""
 
 
 @given(st.binary(max_size=200))
@@ -67,12 +64,12 @@ def test_text_that_is_no_command_is_a_value_error(text: str) -> None:
 
 def test_thousands_of_broken_streams_leave_a_coder_whole() -> None:
     """In this very process: what would kill it would end the test."""
-    good = _opus_stream(6)
+    good = opus_stream(6)
     rng = random.Random(0)
     coder = Coder()
     refused = 0
     for number in range(3_000):
-        data = _broken(good, rng)
+        data = broken(good, rng)
         cut = rng.randrange(1, 400)
         for start in range(0, len(data), cut):
             well, answer = coder.answer(number, DECODE, data[start : start + cut])
@@ -88,114 +85,108 @@ def test_thousands_of_broken_streams_leave_a_coder_whole() -> None:
     assert ANSWER.pack(len(coded), well)
 
 
-async def test_broken_peers_disturb_nobody(serve: Any, calling: Any, voice: Any) -> None:
+async def test_broken_peers_disturb_nobody(serve: Any, calling: Any, voice: Any, caplog: Any) -> None:
+    """Thousands of cases, spread over ten healthy callers' conversations, whose tokens equal those of a quiet run."""
     stack = Stack(
         processor=MoshiConfig(model_path="tiny", conversations=HEALTHY + 6), streaming_manager=OfflineConfig()
     )
-    async with serve(stack, send_buffer_frames=1_000, max_message_bytes=4096, grace_s=0.0) as served:
-        going = asyncio.Event()
+    limits = {"max_message_bytes": 4096, "grace_s": 0.0}
+    async with serve(stack, send_buffer_frames=1_000, **limits) as served:
+        attacks = Progress()
 
         async def healthy(seed: int) -> list[tuple[int, ...]]:
             async with calling(served, f"codec=pcm&seed={seed}") as caller:
                 conversation = served.kernel.conversations[caller.id]
+                attacks.victims.append((caller.id, caller.resume_token))
                 output = conversation.subscribe(ExtractedText)
                 pcm = voice(seed, FRAMES)
-                for start in range(0, len(pcm), FRAME):
-                    await caller.send(pcm[start : start + FRAME])
-                    await caller.hear(start // FRAME)
-                    if start == FRAME:
-                        going.set()
+                for frame in range(FRAMES):
+                    await attacks.got_to(frame / FRAMES)
+                    await caller.send(pcm[frame * FRAME : (frame + 1) * FRAME])
+                    await caller.hear(frame)
                 await caller.hear(FRAMES - 1)
                 await conversation.close()
                 assert (await caller.until_closed())[0] == 1000
                 return [word.tokens async for word in output]
 
+        attacks.share = 1.0
         quiet = await asyncio.gather(*(healthy(seed) for seed in range(HEALTHY)))
-        going.clear()
+        attacks.share, attacks.victims = 0.0, []
         talking = asyncio.gather(*(healthy(seed) for seed in range(HEALTHY)))
-        await going.wait()
-        attacks = _attacks(random.Random(1))
-        codes: set[int] = set()
-
-        async def attacker() -> None:
-            for _ in range(24):
-                expected, messages = next(attacks)
-                code = await _attack(served, messages, 1000 not in expected)
-                assert code in expected | {1013}, (code, messages[0][:20])
-                codes.add(code)
-
-        await asyncio.gather(*(attacker() for _ in range(6)))
+        await until_all(attacks.victims)
+        answered = await asyncio.gather(
+            *(_converse(served, attacks, number) for number in range(6)),
+            *(_knock(served, attacks, number) for number in range(4)),
+            *(_command(served, attacks, number) for number in range(3)),
+        )
+        assert sum(answered) > 2_000
+        attacks.share = 1.0
         assert await talking == quiet
         assert all(quiet)
-        assert codes >= {1000, 1003, 1007, 1008, 1009}
+        assert attacks.codes >= {1000, 1003, 1007, 1008, 1009}
     assert not served.kernel.conversations
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def _attack(served: Any, messages: list[bytes | str], patient: bool) -> int:
-    """Send what a broken peer sends; return the code that the connection ended with, 1013 for a refusal.
+class Progress:
+    """How far the attacks are; healthy callers go no further than they."""
 
-    A patient one waits to be thrown out; others hang up themselves.
-    """
-    codec = "pcm" if len(messages) % 2 else "opus"
-    try:
-        async with websockets.connect(served.ws(f"/api/chat?codec={codec}"), max_queue=None) as socket:
-            with suppress(websockets.ConnectionClosed):
-                for message in messages:
-                    await socket.send(message)
-                if not patient:
-                    await socket.close()
-            await socket.wait_closed()
-            return socket.close_code or 1006
-    except websockets.InvalidStatus as refusal:
-        return 1013 if refusal.response.status_code == 503 else 0
+    CASES = 6 * 24 + 4 * 275 + 3 * 400
 
+    def __init__(self) -> None:
+        self.share = 0.0
+        self.victims: list[tuple[str, str]] = []
+        self.codes: set[int] = set()
+        self._done = 0
 
-def _attacks(rng: random.Random) -> Iterator[tuple[set[int], list[bytes | str]]]:
-    """Yield what to send, with the codes that it may end with."""
-    good = _opus_stream(4)
-    garbage = [b"OggS" + rng.randbytes(200) for _ in range(20)]
-    for number in itertools.count():
-        kind = number % 8
-        if kind == 0:
-            yield {1007}, [b"\1" + rng.choice(garbage), b"\1" + rng.randbytes(300)]
-        elif kind == 1:
-            yield {1000, 1007}, [b"\1" + _broken(good, rng)[:4000], b"\1" + rng.randbytes(400) * 2]
-        elif kind == 2:
-            yield {1003}, ["text", "more text"]
-        elif kind == 3:
-            yield {1009}, [b"\1" + rng.randbytes(5_000)]
-        elif kind == 4:
-            yield {1007}, [rng.choice([b"", b"\3", b"\3\xff", b"\3\0\0", b"\1\0"])]
-        elif kind == 5:
-            yield {1007}, [b"\1" + rng.randbytes(rng.randrange(1, 2_000) * 2 + 1)]
-        elif kind == 6:
-            yield {1008}, [b"\x09" + rng.randbytes(5) for _ in range(1_500)]
-        else:
-            yield {1000}, [b"\4" + b"{" * 3_000, b"\2\xff\xfe", b"\5\0", b"\6", b"\xff", b"\3\2", b"\3\0", b"\3\3"]
+    def done(self, cases: int = 1) -> None:
+        self._done += cases
+        self.share = self._done / self.CASES
+
+    async def got_to(self, share: float) -> None:
+        while self.share < share:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
-def _opus_stream(frames: int) -> bytes:
-    writer = sphn.OpusStreamWriter(24_000)
-    tone = (0.3 * np.sin(np.arange(frames * FRAME) / 20)).astype(np.float32)
-    return b"".join(writer.append_pcm(tone[start : start + FRAME]) for start in range(0, len(tone), FRAME))
+async def until_all(victims: list[tuple[str, str]]) -> None:
+    while len(victims) < HEALTHY:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
 
 
-def _broken(good: bytes, rng: random.Random) -> bytes:
-    data = bytearray(good)
-    for _ in range(rng.randrange(1, 4)):
-        place = rng.randrange(len(data))
-        match rng.randrange(5):
-            case 0:
-                data[place] = rng.randrange(256)
-            case 1:
-                del data[place : place + rng.randrange(1, 100)]
-            case 2:
-                data[place:place] = rng.randbytes(rng.randrange(1, 100))
-            case 3:
-                data = data[:place] or bytearray(1)
-            case 4:
-                data = data[place:]
-    return bytes(data)
+async def _converse(served: Any, attacks: Progress, number: int) -> int:
+    cases = 0
+    for expected, messages in attacking.conversations(random.Random(number), 24):
+        code = await attacking.converse(served, messages, 1000 not in expected)
+        assert code in expected | {1013}, (code, messages[0][:20])
+        attacks.codes.add(code)
+        attacks.done()
+        cases += 1
+    return cases
+
+
+async def _knock(served: Any, attacks: Progress, number: int) -> int:
+    rng = random.Random(number)
+    for data in attacking.requests(rng, 250):
+        answer = await attacking.knock(served.url, data)
+        assert not answer or answer.startswith(b"HTTP/1.1 "), (data, answer)
+        assert b"500 Internal" not in answer, (data, answer)
+        attacks.done()
+    for data in attacking.frames(rng, 25):
+        answer = await attacking.knock(served.url, data, upgraded=True)
+        assert answer.startswith((b"HTTP/1.1 101", b"HTTP/1.1 503")), (data, answer)
+        attacks.done()
+    return 275
+
+
+async def _command(served: Any, attacks: Progress, number: int) -> int:
+    id, token = attacks.victims[number]
+
+    def counted() -> Iterator[str]:
+        for order in attacking.orders(random.Random(number), 400):
+            attacks.done()
+            yield order
+
+    return await attacking.command(served, id, token, counted())
 
 
 def _odd(value: Any) -> bool:

@@ -18,6 +18,7 @@ from coda_core.testing import ManualClock
 from coda_moshi.config import EchoConfig
 from coda_streaming.config import RealtimeConfig
 from coda_websocket.limits import Allowance, Gate
+from coda_websocket.opus import OpusPool
 
 FRAME = 1_920
 
@@ -117,6 +118,26 @@ async def test_a_conversation_that_is_too_long_is_ended(serve: Any, calling: Any
         assert code == 1008
         assert "60 s" in reason
         await until(lambda: not served.kernel.conversations)
+
+
+async def test_where_no_time_is_left_for_opus_newcomers_are_told_and_nobody_else_is(
+    serve: Any, calling: Any, voice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve() as served, calling(served, "codec=opus") as caller:
+        monkeypatch.setattr(OpusPool, "load", 0.95)
+        with pytest.raises(websockets.InvalidStatus) as refusal:
+            async with calling(served, "codec=opus"):
+                pass
+        response = refusal.value.response
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+        assert b"codec=pcm" in (response.body or b"")
+        await caller.send(voice(1, 3))
+        await caller.hear(2)
+        again = f"codec=opus&conversation={caller.id}"
+        async with calling(served, again, additional_headers={"Authorization": f"Bearer {caller.resume_token}"}):
+            pass
+        async with calling(served, "codec=pcm"):
+            pass
 
 
 async def test_connections_are_bounded_in_total_and_per_address(serve: Any, calling: Any) -> None:

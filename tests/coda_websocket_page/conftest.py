@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expec
 
 Serve = Callable[..., str]
 OpenPage = Callable[..., Page]
+StartStack = Callable[[str], tuple[subprocess.Popen[str], str]]
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -116,6 +117,23 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
     yield serve
     for process, _ in running.values():
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def start_stack(tmp_path: Path) -> Iterator[StartStack]:
+    """Runs ``coda run`` with a stack; returns the process and its URL. It can be started again where it was."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(text: str) -> tuple[subprocess.Popen[str], str]:
+        (tmp_path / "stack.toml").write_text(text)
+        process, url = _start(tmp_path / "stack.toml")
+        processes.append(process)
+        return process, url
+
+    yield start
+    for process in processes:
         process.kill()
         process.wait()
 

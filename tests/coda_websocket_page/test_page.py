@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,32 @@ def test_coming_back_after_the_connection_broke(
     assert loud(audio[:, 1]).sum() > 3
 
 
+def test_server_that_is_restarted(
+    start_stack: Callable[[str], Any], open_page: OpenPage, wire: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """In the middle of a conversation, which the page goes on with by itself: one recording holds both parts."""
+    stack = (
+        "[stack]\npark_at_shutdown = true\n"
+        f"[processor]\n{MOSHI}\n"
+        '[state_store]\nuse = "sqlite"\npath = "conversations.db"\n'
+        '[[transport]]\nuse = "websocket"\nport = 0\n'
+    )
+    server, url = start_stack(stack)
+    between = wire(url)
+    page = open_page(between.url)
+    start(page)
+    until_level(page, "level-out", above=-40)
+    server.send_signal(signal.SIGINT)
+    expect(page.locator("#connection")).to_have_text("broken, retrying")
+    between.cut()
+    assert server.wait() == 130
+    spoken = page.locator("#words span").count()
+    between.lead_to(start_stack(stack)[1])
+    expect(page.get_by_role("status").first).to_have_text("Connected again.")
+    expect(page.locator("#words span").nth(spoken + 1)).to_be_visible()
+    assert loud(stop(page, tmp_path)[:, 1]).any()
+
+
 def test_server_that_has_forgotten(serve: Serve, open_page: OpenPage, wire: Callable[[str], Any]) -> None:
     """It was killed, and started again without a store: nothing is left to come back to."""
     between = wire(serve())
@@ -161,7 +188,8 @@ def test_token(serve: Serve, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("alert")).to_contain_text("does not accept this token")
     page.get_by_label("Token").fill("open-sesame")
-    start(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("#connection")).to_have_text("open")
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
@@ -294,3 +322,13 @@ def test_slot_is_free_after_the_page_is_closed(serve: Serve, browser: Browser) -
         except websockets.InvalidStatus:
             continue
     pytest.fail("the place was never free")
+
+
+def test_a_caller_is_told_that_the_conversation_is_recorded(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(serve(websocket="[state_manager]\nrecord_audio = true"))
+    expect(page.locator("#recorded")).to_be_hidden()
+    start(page)
+    expect(page.get_by_text("This conversation is recorded")).to_be_visible()
+    plain = open_page(serve())
+    start(plain)
+    expect(plain.locator("#recorded")).to_be_hidden()

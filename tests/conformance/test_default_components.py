@@ -11,12 +11,16 @@ import soundfile
 
 import coda_audio.register
 import coda_moshi.register
+import coda_state.register
+import coda_streaming.register
 import coda_websocket.register
 from coda_core.testing import plugin
 from coda_core.testing.conformance import (
     AudioSourceConformance,
     MonologueExtractorConformance,
     ProcessorConformance,
+    StateManagerConformance,
+    StreamingManagerConformance,
     TransportConformance,
 )
 
@@ -74,3 +78,20 @@ class TestFileTransport(TransportConformance):
 class TestWebsocket(TransportConformance):
     component = named(coda_websocket.register.coda_register_transports(), "websocket")
     settings: ClassVar = {"port": 0}
+
+
+class TestRealtime(StreamingManagerConformance):
+    component = named(coda_streaming.register.coda_register_streaming_managers(), "realtime")
+
+
+class TestRealtimeThatDisconnects(StreamingManagerConformance):
+    component = named(coda_streaming.register.coda_register_streaming_managers(), "realtime")
+    settings: ClassVar = {"overflow": "disconnect"}
+
+
+class TestOffline(StreamingManagerConformance):
+    component = named(coda_streaming.register.coda_register_streaming_managers(), "offline")
+
+
+class TestConversationManager(StateManagerConformance):
+    component = named(coda_state.register.coda_register_state_managers(), "conversation")

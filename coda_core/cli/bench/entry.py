@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Find out how many conversations this machine holds with the checkpoint of STACK.
 
-    Without STACK it is the checkpoint "tiny". The processor is made for 1, 2, 4, 8, ... conversations, and a step of
+    Without STACK it is the checkpoint "demo". The processor is made for 1, 2, 4, 8, ... conversations, and a step of
     a full batch is timed, until it takes longer than a frame leaves time for. The largest number that fits then talks
     in real time, and is confirmed where no frame is dropped and no more than one in a hundred is late by a frame; if
     not, a smaller one is tried. The stack's audio source, transports and store take no part.

@@ -86,12 +86,12 @@ class Subject:
 
 
 def measured_subject(path: Path | None, overrides: Sequence[str], clock: Clock | None = None) -> Subject:
-    """Return what a stack asks to be measured; without one it is the checkpoint ``tiny``. Raises `ConfigError`."""
+    """Return what a stack asks to be measured; without one it is the checkpoint ``demo``. Raises `ConfigError`."""
     if path is not None:
         stack, registry = read_stack(path, overrides=overrides)
     else:
         registry = load_plugins()
-        stack = Stack(processor=_config(registry, "processor", "moshi", model_path="tiny"), source="coda bench")
+        stack = Stack(processor=_config(registry, "processor", "moshi", model_path="demo"), source="coda bench")
     store = _config(registry, "state_store", "memory")
     stack = attrs.evolve(stack, audio_source=None, transport=(), fallback=None, state_store=store)
     resolved = resolve(stack, registry)

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from coda_core.audio import FRAME_S
 from coda_core.cli.conversations.reading import Story
 from coda_core.events import event_to_json
 from coda_core.interfaces import ConversationRow
-from coda_core.state import Passage, Quality
+from coda_core.state import Passage, Quality, Snapshot
 from coda_core.text import ExtractedText
 
-__all__ = ["passage_object", "quality_rows", "quality_words", "row_object", "story_object", "utc"]
+if TYPE_CHECKING:
+    from coda_core.recording import Recording
+
+__all__ = [
+    "latency_of",
+    "passage_object",
+    "quality_rows",
+    "quality_words",
+    "row_object",
+    "story_object",
+    "utc",
+    "word_object",
+]
 
 
 def utc(seconds: float | None) -> str | None:
@@ -27,7 +40,7 @@ def row_object(row: ConversationRow) -> dict[str, Any]:
     return {**attrs.asdict(row), "opened": utc(row.opened_s), "closed": utc(row.closed_s)}
 
 
-def story_object(story: Story, *, events: bool) -> dict[str, Any]:
+def story_object(story: Story, recording: Recording | None, *, events: bool) -> dict[str, Any]:
     """Return a conversation with its words and, where asked for, every event."""
     opened = story.opened
     found: dict[str, Any] = {
@@ -39,7 +52,9 @@ def story_object(story: Story, *, events: bool) -> dict[str, Any]:
         "fingerprint": opened.fingerprint if opened else "",
         "options": dict(opened.options) if opened else {},
         "metadata": dict(opened.metadata) if opened else {},
-        "words": [_word(text) for text in story.texts],
+        "words": [word_object(text) for text in story.texts],
+        "recording": None if recording is None else recording_object(recording),
+        "latency_ms": [[round(at_s, 2), round(value, 1)] for at_s, value in latency_of(story, recording)],
         "metrics": None,
         "quality": None,
     }
@@ -49,6 +64,34 @@ def story_object(story: Story, *, events: bool) -> dict[str, Any]:
     if events:
         found["all_events"] = [json.loads(event_to_json(event)) for event in story.events]
     return found
+
+
+def recording_object(recording: Recording) -> dict[str, Any]:
+    """Return what there is of a recording."""
+    return {
+        "frames": recording.frames,
+        "seconds": round(recording.frames * recording.frame_s, 2),
+        "missing_frames": recording.missing,
+        "sample_rate_hz": recording.sample_rate_hz,
+    }
+
+
+def latency_of(story: Story, recording: Recording | None) -> list[tuple[float, float]]:
+    """Return when, in seconds, and how many milliseconds after the last sample of a frame its answer was handed over.
+
+    The slowest of each second; for every frame where there is a recording. Nothing where frames were not due in
+    real time.
+    """
+    opened = story.opened
+    if opened is None or opened.realtime is False:
+        return []
+    if recording is not None:
+        rows, frame_s = recording.rows, recording.frame_s
+        frames = [(at, float(rows["lateness_s"][at])) for at in rows["seen"].nonzero()[0].tolist()]
+    else:
+        frame_s = FRAME_S
+        frames = [each for event in story.events if isinstance(event, Snapshot) for each in event.lateness_s]
+    return [(frame * frame_s, 1000 * (lateness_s + frame_s)) for frame, lateness_s in frames]
 
 
 def passage_object(passage: Passage) -> dict[str, Any]:
@@ -77,7 +120,8 @@ def quality_rows(quality: Quality) -> list[tuple[str, str]]:
     ]
 
 
-def _word(text: ExtractedText) -> dict[str, Any]:
+def word_object(text: ExtractedText) -> dict[str, Any]:
+    """Return a word or phrase."""
     return {
         "text": text.text,
         "start_s": round(text.start_s, 3),

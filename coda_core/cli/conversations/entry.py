@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -13,13 +12,10 @@ from coda_core.cli.options import json_option, set_option, verbose_option
 from coda_core.cli.terminal import Terminal, printable
 from coda_core.errors import CodaError
 
-if TYPE_CHECKING:
-    from coda_core.text import ExtractedText
-
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-FORMATS = ("text", "json", "vtt", "srt", "html")
+FORMATS = ("text", "json", "vtt", "srt", "html", "wav", "flac")
 
 
 @click.group("conversations")
@@ -100,10 +96,12 @@ def show(
     from coda_core.cli.conversations.captions import as_text
     from coda_core.cli.conversations.describing import quality_rows, quality_words, story_object
     from coda_core.cli.conversations.reading import opened_store, read_story
+    from coda_core.recording import read_recording
 
     with opened_store(stack, database, overrides) as (store, _):
         story = read_story(store, id)
-    facts = story_object(story, events=events)
+        recording = read_recording(store, story.row.conversation) if as_json else None
+    facts = story_object(story, recording, events=events)
     if as_json:
         terminal.json(facts)
         return
@@ -131,6 +129,7 @@ def show(
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="A file to write; without it, standard output."
 )
+@json_option
 @verbose_option
 @click.pass_obj
 def export(
@@ -141,40 +140,47 @@ def export(
     overrides: tuple[str, ...],
     format_: str,
     output: Path | None,
+    as_json: bool,
 ) -> None:
-    """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML)."""
-    from coda_core.cli.conversations.captions import as_srt, as_text, as_vtt
-    from coda_core.cli.conversations.describing import story_object
-    from coda_core.cli.conversations.reading import Story, opened_store, read_story
-    from coda_core.cli.conversations.reporting import report_of
-    from coda_core.cli.report import as_html
+    """Write what was said as text or subtitles (WebVTT, SRT), or all that is known as JSON or as a page (HTML).
+
+    Of a recorded conversation the page has both voices, and WAV and FLAC are these: the caller on the left, Moshi on
+    the right.
+    """
+    from coda_core.cli.conversations.exporting import exported
+    from coda_core.cli.conversations.reading import opened_store
     from coda_core.cli.whole_file import write_whole
 
-    def as_json(story: Story) -> str:
-        return json.dumps(story_object(story, events=True), indent=2, ensure_ascii=False) + "\n"
-
-    def as_page(story: Story) -> str:
-        return as_html(report_of(story, None))
-
-    whole = {"json": as_json, "html": as_page}
-    captions: dict[str, Callable[[Sequence[ExtractedText]], str]] = {"text": as_text, "vtt": as_vtt, "srt": as_srt}
+    if format_ in ("wav", "flac") and output is None:
+        raise CodaError(f"{format_} is no text to print; name a file with --output")
     with opened_store(stack, database, overrides) as (store, _):
-        story = read_story(store, id)
-    made = whole[format_](story) if format_ in whole else captions[format_](story.texts)
-    if output is None:
-        terminal.line(made.rstrip("\n"))
-    else:
+        conversation, made = exported(store, id, format_)
+    facts = {"conversation": conversation, "format": format_}
+    if output is not None:
         write_whole(output, made)
+        if as_json:
+            terminal.json({**facts, "output": str(output.absolute()), "bytes": output.stat().st_size})
+    elif as_json:
+        terminal.json({**facts, "content": made})
+    elif isinstance(made, str):
+        terminal.line(made.rstrip("\n"))
 
 
 @command.command("delete")
 @_id
 @_store_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @verbose_option
 @click.pass_obj
 def delete(
-    terminal: Terminal, id: str, stack: Path | None, database: Path | None, overrides: tuple[str, ...], yes: bool
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove one conversation for good: its events, words, states and recordings."""
     from coda_core.cli.conversations.describing import utc
@@ -185,7 +191,10 @@ def delete(
         if not yes and not click.confirm(f"Remove {row.conversation} of {utc(row.opened_s)} for good?", err=True):
             raise CodaError("nothing was removed")
         store.delete(row.conversation)
-    terminal.line(f"removed {row.conversation}")
+    if as_json:
+        terminal.json({"removed": [row.conversation]})
+    else:
+        terminal.line(f"removed {row.conversation}")
 
 
 @command.command("search")
@@ -290,6 +299,70 @@ def purge(
         terminal.json({"removed": removed})
     else:
         terminal.line(f"removed {len(removed)} conversation{'' if len(removed) == 1 else 's'}")
+
+
+@command.command("replay")
+@_id
+@_store_options
+@click.option(
+    "--with",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another stack, whose processor answers this time.",
+)
+@json_option
+@verbose_option
+@click.pass_obj
+def replay(
+    terminal: Terminal,
+    id: str,
+    stack: Path | None,
+    database: Path | None,
+    overrides: tuple[str, ...],
+    other: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a recorded conversation again, offline, and say whether Moshi's tokens are the same.
+
+    What it heard, its settings, seed and batch size, and what was asked of Moshi at which frame are those that were
+    recorded. With another checkpoint or other settings, by --with or --set, both transcripts are shown side by side.
+
+    The exit code is 1 where nothing was changed and the tokens still differ.
+    """
+    from coda_core.cli.conversations.comparing import compare
+    from coda_core.cli.conversations.outcome import Outcome
+    from coda_core.cli.conversations.reading import opened_store, read_story
+    from coda_core.cli.conversations.replaying import Replay
+    from coda_core.cli.conversations.script import script_of
+    from coda_core.cli.progress import progress_on
+    from coda_core.recording import read_recording
+
+    of_store = tuple(each for each in overrides if each.startswith("state_store."))
+    of_stack = tuple(each for each in overrides if each not in of_store)
+    with opened_store(stack, database, of_store) as (store, _):
+        story = read_story(store, id)
+        recording = read_recording(store, story.row.conversation)
+    opened = story.opened
+    if recording is None or opened is None:
+        raise CodaError(
+            f"conversation {story.row.conversation} was not recorded, so there is nothing to run again; "
+            "record_audio = true below [state_manager] records the next ones"
+        )
+    script = script_of(story.events, recording)
+    if not script.stretches:
+        raise CodaError(f"the recording of conversation {story.row.conversation} lacks its beginning")
+    with progress_on(terminal) as progress:
+        again = Replay(opened, script, recording, stack=other, overrides=of_stack, progress=progress).run()
+    same_model = again.info.fingerprint == opened.fingerprint
+    likeness = compare(recording, again.recording, again.info.vocabulary if same_model else None)
+    outcome = Outcome(story=story, opened=opened, script=script, again=again, likeness=likeness)
+    if as_json:
+        terminal.json(outcome.as_object())
+    else:
+        outcome.show(terminal)
+    if not outcome.changed and not likeness.same:
+        raise click.exceptions.Exit(1)
 
 
 def _lasted(row: Any) -> str:

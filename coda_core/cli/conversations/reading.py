@@ -16,7 +16,7 @@ from coda_core.cli.component_config import component_config
 from coda_core.clock import SystemClock
 from coda_core.config import ResolvedStack, Stack, read_stack, resolve
 from coda_core.errors import CodaError
-from coda_core.events import Closed, Event, Opened
+from coda_core.events import Closed, Event, Opened, Parked, Unparked
 from coda_core.interfaces import Context, ConversationRow, StateStore
 from coda_core.paths import cache_dir
 from coda_core.plugins import load_plugins, require
@@ -46,8 +46,16 @@ class Story:
 
     @property
     def status(self) -> str:
-        """How it ended, ``open`` where it did not."""
-        return next((event.reason for event in reversed(self.events) if isinstance(event, Closed)), "open")
+        """How it ended; where it did not, ``open``, ``parked``, or ``interrupted`` where it can go on after a kill."""
+        for event in reversed(self.events):
+            match event:
+                case Closed():
+                    return event.reason
+                case Parked():
+                    return "interrupted" if event.reason == "interrupted" else "parked"
+                case Unparked():
+                    return "open"
+        return "open"
 
     @property
     def duration_s(self) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from importlib import resources
 from pathlib import Path
 
 import click
@@ -37,15 +35,19 @@ __all__ = ["command"]
     metavar="FILE",
     help="A stack of yours, for all but its audio source, transports and store: these are the demo's.",
 )
+@click.option("--say", metavar="TEXT", help="Have Moshi say this, too, when the recording is over.")
 @json_option
 @verbose_option
 @click.pass_obj
-def command(terminal: Terminal, output: Path, recording: Path | None, stack_path: Path | None, as_json: bool) -> None:
+def command(
+    terminal: Terminal, output: Path, recording: Path | None, stack_path: Path | None, say: str | None, as_json: bool
+) -> None:
     """Let Moshi answer a recording; write its voice, a transcript, a page to look at and listen to, and a database.
 
-    Without options, eleven seconds of synthesised speech go through the checkpoint "tiny": Moshi's architecture with
-    random weights, made on this machine. It makes noise and nonsense words, and shows that everything works.
+    Without options, a recorded caller asks three questions, and the checkpoint "demo" answers: a Moshi of under 8 MB
+    that comes with Coda and knows a few things about itself. It needs no network and no GPU.
     """
+    from coda_core.cli.demo.caller import chosen_caller
     from coda_core.cli.demo.files import DemoFiles
     from coda_core.cli.demo.report import write_report
     from coda_core.cli.demo.session import Session
@@ -54,24 +56,23 @@ def command(terminal: Terminal, output: Path, recording: Path | None, stack_path
     from coda_core.cli.progress import progress_on
     from coda_core.cli.running import run_until_stopped
 
-    with ExitStack() as exits:
-        if recording is None:
-            shipped = resources.files("coda_core.cli.demo") / "recording" / "caller.flac"
-            recording = exits.enter_context(resources.as_file(shipped))
+    if say is not None and not say.strip():
+        raise click.BadParameter("there is nothing to say: the text is blank", param_hint="--say")
+    with chosen_caller(recording) as caller:
         files = DemoFiles(output)
         session = Session(files)
         try:
             with progress_on(terminal) as progress:
-                kernel = demo_kernel(recording, files, stack_path, progress)
+                kernel = demo_kernel(caller, say, files, stack_path, progress)
                 files.prepare()
-                run_until_stopped(session.hold(kernel, recording, progress))
+                run_until_stopped(session.hold(kernel, caller, say, progress))
         finally:
             talk = session.talk
             if talk is None:
                 files.withdraw()
             else:
                 if talk.frames:
-                    write_report(files, talk.conversation)
+                    write_report(files, talk)
                 if as_json:
                     terminal.json(as_json_object(talk, files))
                 else:

@@ -6,18 +6,20 @@ import asyncio
 import json
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 import attrs
-import soundfile
 
 from coda_core.audio import AudioFrame
+from coda_core.cli.demo.caller import Caller
 from coda_core.cli.demo.files import DemoFiles
+from coda_core.cli.demo.saying import Saying
 from coda_core.cli.demo.transcript import transcript
 from coda_core.cli.whole_file import write_whole
 from coda_core.config.schema import settings_of
-from coda_core.errors import ConversationError
+from coda_core.conversation import Conversation
+from coda_core.errors import CodaError, ConversationError
+from coda_core.events import Fault, Injection
 from coda_core.interfaces import Measures, Progress
 from coda_core.kernel import Kernel
 from coda_core.subscription import Subscription
@@ -26,6 +28,7 @@ from coda_core.text import ExtractedText
 __all__ = ["Outcome", "Session", "Talk"]
 
 Outcome = Literal["finished", "interrupted", "failed"]
+_Read = AudioFrame | ExtractedText | Fault | Injection
 
 
 @attrs.define(kw_only=True)
@@ -37,16 +40,25 @@ class Talk:
     processor: str
     fingerprint: str
     frame_s: float
-    is_random: bool
-    """True for a checkpoint with random weights: its noise and nonsense are no fault."""
+    checkpoint: str
+    """``model_path`` of the processor; empty for one that has none."""
     input_s: float
     """Length of the recording; 0.0 where it is not known."""
+    questions: tuple[ExtractedText, ...] = ()
+    """What the caller says, where that is known beforehand."""
+    saying: Saying | None = None
+    """What Moshi was made to say."""
     outcome: Outcome = "failed"
     frames: int = 0
     took_s: float = 0.0
     """From the first block sent to the last frame handed over."""
     texts: list[ExtractedText] = attrs.field(factory=list)
     measures: Measures | None = None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the checkpoint has random weights: its noise and nonsense are no fault."""
+        return self.checkpoint == "tiny"
 
     @property
     def audio_s(self) -> float:
@@ -66,19 +78,22 @@ class Session:
         """None until the conversation is open."""
         self._files = files
 
-    async def hold(self, kernel: Kernel, recording: Path, progress: Progress) -> None:
+    async def hold(self, kernel: Kernel, caller: Caller, say: str | None, progress: Progress) -> None:
         """Run `kernel` until its source has ended, or until cancelled; then write the transcript.
 
-        The transcript is written where anything was recorded, whatever the end was.
+        The transcript is written where anything was recorded, whatever the end was. Raises `CodaError` where the
+        processor does not take the text `say`.
         """
         reading: asyncio.Task[None] | None = None
+        saying: Saying | None = None
         try:
             progress("starting", 0.0, 0.0)
             async with kernel:
                 progress("starting", 1.0, 1.0)
                 conversation = await kernel.local()
-                talk = self.talk = _begin(kernel, conversation.id, conversation.frame_s, _length_s(recording))
-                output: Subscription[AudioFrame | ExtractedText] = conversation.subscribe(AudioFrame, ExtractedText)
+                saying = None if say is None else _saying(kernel, conversation, say, caller)
+                talk = self.talk = _begin(kernel, conversation, caller, saying)
+                output: Subscription[_Read] = conversation.subscribe(AudioFrame, ExtractedText, Fault, Injection)
                 reading = asyncio.create_task(_read(output, talk, progress))
                 try:
                     await kernel.serve()
@@ -96,22 +111,32 @@ class Session:
                 if talk.frames:
                     text = json.dumps(transcript(talk), indent=2, ensure_ascii=False)
                     write_whole(self._files.transcript, text + "\n")
+        if saying is not None and saying.refusal:
+            raise CodaError(saying.refusal)
 
 
-def _begin(kernel: Kernel, conversation: str, frame_s: float, input_s: float) -> Talk:
+def _saying(kernel: Kernel, conversation: Conversation, text: str, caller: Caller) -> Saying:
+    if "say" not in kernel.info.capabilities:
+        raise CodaError(f'the processor "{kernel.processor.label}" cannot be made to say a text; leave --say out')
+    return Saying(text, conversation, caller.length_s)
+
+
+def _begin(kernel: Kernel, conversation: Conversation, caller: Caller, saying: Saying | None) -> Talk:
     processor = kernel.processor
     return Talk(
-        conversation=conversation,
+        conversation=conversation.id,
         stack=kernel.stack.name,
         processor=processor.label,
         fingerprint=kernel.info.fingerprint,
-        frame_s=frame_s,
-        is_random=settings_of(processor.config).get("model_path") == "tiny",
-        input_s=input_s,
+        frame_s=conversation.frame_s,
+        checkpoint=str(settings_of(processor.config).get("model_path", "")),
+        input_s=caller.length_s,
+        questions=caller.questions,
+        saying=saying,
     )
 
 
-async def _read(output: Subscription[AudioFrame | ExtractedText], talk: Talk, progress: Progress) -> None:
+async def _read(output: Subscription[_Read], talk: Talk, progress: Progress) -> None:
     began = time.perf_counter()
     what = f"conversation ({talk.input_s:.1f} s of audio)"
     progress(what, 0.0, talk.input_s)
@@ -121,13 +146,10 @@ async def _read(output: Subscription[AudioFrame | ExtractedText], talk: Talk, pr
             if isinstance(item, AudioFrame):
                 talk.frames = item.frame + 1
                 talk.took_s = time.perf_counter() - began
-                progress(what, talk.audio_s, talk.input_s)
-            else:
+                progress(what, min(talk.audio_s, talk.input_s), talk.input_s)
+                if talk.saying is not None:
+                    await talk.saying.at(item.frame)
+            elif isinstance(item, ExtractedText):
                 talk.texts.append(item)
-
-
-def _length_s(recording: Path) -> float:
-    try:
-        return float(soundfile.info(recording).duration)
-    except (OSError, RuntimeError, TypeError):
-        return 0.0
+            elif talk.saying is not None:
+                talk.saying.note(item)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from coda_core.cli.demo.exchange import exchange
 from coda_core.cli.demo.files import DemoFiles
 from coda_core.cli.demo.session import Talk
-from coda_core.cli.demo.transcript import word_entries
+from coda_core.cli.demo.transcript import caller_entries, word_entries
 from coda_core.cli.terminal import Terminal, printable
 from coda_core.interfaces import Distribution
 
@@ -17,7 +18,11 @@ _STAGES: Final = {"encode": "encode", "model": "model", "decode": "decode", "ste
 _WORDS_SHOWN: Final = 40
 _RANDOM: Final = (
     'The checkpoint "tiny" has random weights: what you hear is noise, and the words mean nothing. '
-    "For a Moshi that speaks, give a stack with the model_path of a released checkpoint (coda init, then --stack)."
+    "For a Moshi that speaks, leave its model_path out of the stack given with --stack, or name another checkpoint."
+)
+_SMALL: Final = (
+    'The checkpoint "demo" answers questions about itself and Coda, and says every sentence of its words: try '
+    'coda demo --say "good morning my friend". To talk to it, coda serve.'
 )
 
 
@@ -38,10 +43,13 @@ def show(terminal: Terminal, talk: Talk, files: DemoFiles) -> None:
         ]
         terminal.table(("latency of a frame", "median", "p95", "p99"), rows)
     terminal.line()
-    terminal.line(_words(talk))
-    if talk.is_random:
+    _show_words(terminal, talk)
+    if talk.saying is not None and talk.saying.status != "finished":
+        terminal.line(f'"{printable(talk.saying.text)}" was not said to its end: it is {talk.saying.status}.')
+    hint = {"tiny": _RANDOM, "demo": _SMALL}.get(talk.checkpoint)
+    if hint is not None:
         terminal.line()
-        terminal.line(_RANDOM)
+        terminal.line(hint)
     terminal.line()
     terminal.table(("file", "what it holds"), [(str(path), what) for path, what in _written(files).items()])
 
@@ -68,6 +76,8 @@ def as_json_object(talk: Talk, files: DemoFiles) -> dict[str, Any]:
             }
             for name, stage in _stages(talk).items()
         },
+        "said": None if talk.saying is None else {"text": talk.saying.text, "status": talk.saying.status},
+        "caller": caller_entries(talk),
         "words": word_entries(talk.texts),
         "files": {path.name: str(path.absolute()) for path in _written(files)},
     }
@@ -79,6 +89,14 @@ def _headline(talk: Talk) -> str:
     stopped = "Stopped" if talk.outcome == "interrupted" else "Failed"
     of = f" of {talk.input_s:.2f} s" if talk.input_s else ""
     return f"{stopped} after {talk.audio_s:.2f}{of}; what was recorded until then is kept."
+
+
+def _show_words(terminal: Terminal, talk: Talk) -> None:
+    if talk.questions and talk.texts:
+        rows = [(f"{turn.start_s:.1f} s", turn.speaker, printable(turn.text)) for turn in exchange(talk)]
+        terminal.table(("from", "who", "says"), rows)
+    else:
+        terminal.line(_words(talk))
 
 
 def _words(talk: Talk) -> str:

@@ -28,7 +28,7 @@ def accelerator() -> Iterator[Finding]:
     yield Finding("ok", "torch", f"{seen['version']}, built for {_built_for(seen['cuda'])}")
     if not seen["devices"]:
         remedy = (
-            'The checkpoint "tiny" runs well on the CPU; a released one wants an NVIDIA GPU with 24 GB of memory. '
+            'The checkpoint "demo" runs well on the CPU; a released one wants an NVIDIA GPU with 24 GB of memory. '
             "If there is one, nvidia-smi tells whether its driver works."
         )
         yield Finding("warn", "cuda", "no device; models run on the CPU", remedy)

@@ -13,7 +13,7 @@ from coda_core.cli.doctor.finding import Finding
 __all__ = ["machine"]
 
 _ENOUGH_BYTES: Final = 2 * 10**9
-"""What torch and the checkpoint ``tiny`` take together, with some room."""
+"""What torch and the checkpoint ``demo`` take together, with some room."""
 
 
 def machine() -> Iterator[Finding]:

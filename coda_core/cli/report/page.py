@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Mark", "Report", "Span", "Voices", "as_html"]
+__all__ = ["Factor", "Mark", "Report", "Span", "Voices", "as_html"]
 
 PEAKS_PER_S: Final = 100
 """Points of the drawn waveform in a second."""
@@ -45,6 +45,18 @@ class Span:
     label: str
 
 
+@attrs.frozen
+class Factor:
+    """A quality score, or one of the things that it is made of."""
+
+    label: str
+    value: str
+    """What was measured, in words."""
+    points: float | None = None
+    """What it gave, of at most `most`; None where there was too little to judge."""
+    most: float = 0.0
+
+
 @attrs.frozen(eq=False)
 class Voices:
     """Both sides of a conversation on the step clock."""
@@ -66,9 +78,12 @@ class Report:
     phases: Sequence[Span] = ()
     marks: Sequence[Mark] = ()
     latency: Sequence[tuple[float, float]] = ()
-    """When, and how many milliseconds."""
-    quality: Sequence[tuple[str, str]] = ()
-    """The score and its factors, worded."""
+    """When, and how many milliseconds after the last sample of a frame its answer was handed over."""
+    frame_s: float = 0.08
+    measures: Sequence[tuple[str, str]] = ()
+    """Label and value of what was counted."""
+    quality: Sequence[Factor] = ()
+    """The score, then what it is made of."""
     voices: Voices | None = None
     """None where nothing was recorded."""
 
@@ -118,7 +133,9 @@ def _data(report: Report) -> dict[str, Any]:
         "phases": [[round(each.start_s, 3), round(each.end_s, 3), each.label] for each in report.phases],
         "marks": [[round(each.at_s, 3), each.kind, each.label] for each in report.marks],
         "latency": [[round(at, 3), round(value, 2)] for at, value in report.latency],
-        "quality": [list(factor) for factor in report.quality],
+        "frameMs": round(1000 * report.frame_s, 3),
+        "measures": [list(measure) for measure in report.measures],
+        "quality": [[each.label, each.value, each.points, each.most] for each in report.quality],
         "peaksPerSecond": PEAKS_PER_S,
         "peaks": [] if report.voices is None else [_peaks(report.voices, side) for side in (0, 1)],
     }

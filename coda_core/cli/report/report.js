@@ -17,23 +17,41 @@ const clock = (seconds) => {
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Facts, quality, marks
-for (const [label, value] of data.facts) {
-  const group = make("div");
-  group.append(make("dt", "", label), make("dd", "", value));
-  document.getElementById("facts").append(group);
+for (const name of ["facts", "measures"]) {
+  for (const [label, value] of data[name]) {
+    const group = make("div");
+    group.append(make("dt", "", label), make("dd", "", value));
+    document.getElementById(name).append(group);
+  }
 }
-for (const [label, value] of data.quality) {
+document.getElementById("measures-section").hidden = !data.measures.length;
+for (const [label, value, points, most] of data.quality) {
   const row = make("tr");
   const head = make("th", "", label);
   head.scope = "row";
-  row.append(head, make("td", "", value));
+  const bar = make("td", "bar");
+  const given = make("td", "", points === null ? "" : `${points.toFixed(0)} of ${most.toFixed(0)} points`);
+  if (points !== null && most > 0) {
+    const whole = make("div");
+    const part = make("i");
+    part.style.width = `${(100 * points) / most}%`;
+    whole.append(part);
+    bar.append(whole);
+  }
+  row.append(head, make("td", "", value), bar, given);
   document.getElementById("quality").append(row);
 }
 document.getElementById("quality-section").hidden = !data.quality.length;
+const legend = document.getElementById("legend");
+for (const phase of new Set(data.phases.map(([, , label]) => label))) {
+  const item = make("li", "phase", phase);
+  item.style.setProperty("--fill", `var(--${CSS.escape(phase)}, var(--band))`);
+  legend.append(item);
+}
 const kinds = new Map();
 for (const [, kind] of data.marks) kinds.set(kind, (kinds.get(kind) || 0) + 1);
 for (const [kind, count] of kinds) {
-  document.getElementById("legend").append(make("li", `k-${kind}`, `${count} ${kind}${count > 1 ? "s" : ""}`));
+  legend.append(make("li", `k-${kind}`, `${count} ${kind}${count > 1 ? "s" : ""}`));
 }
 
 // Transcript: a paragraph for a speaker's turn, cut at pauses
@@ -42,6 +60,16 @@ const seek = (seconds) => {
   audio.currentTime = seconds;
   audio.play();
 };
+for (const [when, kind, label] of data.marks) {
+  const button = make("button");
+  button.type = "button";
+  button.append(make("time", "", clock(when)), make("span", `k-${kind}`, kind), make("span", "", label));
+  button.addEventListener("click", () => seek(when));
+  const item = make("li");
+  item.append(button);
+  document.getElementById("moments").append(item);
+}
+document.getElementById("moments-section").hidden = !data.marks.length;
 const spoken = [];
 let paragraph, last;
 for (const word of data.words) {
@@ -70,6 +98,13 @@ const canvas = document.getElementById("timeline");
 const zoom = document.getElementById("zoom");
 const rows = { ruler: 18, phases: data.phases.length ? 18 : 0, wave: heard ? 64 : 0, words: 22, gap: 6 };
 const talking = new Set(data.words.map((word) => word.speaker));
+// A word may be shown as far as the next one of its speaker, although it is known to be over earlier.
+const rooms = new Map();
+const following = {};
+for (const word of [...data.words].reverse()) {
+  rooms.set(word, Math.min(following[word.speaker] ?? length, word.end + 2));
+  following[word.speaker] = word.start;
+}
 const height = rows.ruler + rows.phases + 2 * (rows.wave + rows.gap) + talking.size * rows.words + rows.gap;
 let scale = 1;
 const fit = () => scroll.clientWidth / length;
@@ -104,9 +139,9 @@ const draw = () => {
   let top = rows.ruler;
   for (const [start, end, label] of data.phases) {
     if (end < from || start > to) continue;
-    pen.fillStyle = colour("--band");
+    pen.fillStyle = colour(`--${label}`) || colour("--band");
     pen.fillRect(x(start), top + 1, Math.max(1, (end - start) * scale - 1), rows.phases - 3);
-    write(pen, label, x(start), (end - start) * scale, top + rows.phases / 2 - 1, colour("--soft"), width);
+    write(pen, label, x(start), (end - start) * scale, top + rows.phases / 2 - 1, colour("--ink"), width);
   }
   top += rows.phases;
   ["caller", "moshi"].forEach((speaker, side) => {
@@ -120,7 +155,8 @@ const draw = () => {
       pen.fillStyle = ink;
       pen.fillRect(x(word.start), top + 2, wide, rows.words - 4);
       pen.globalAlpha = 1;
-      write(pen, word.text, x(word.start), wide, top + rows.words / 2, colour("--ink"), width);
+      const room = (Math.max(word.end, rooms.get(word)) - word.start) * scale;
+      write(pen, word.text, x(word.start), room, top + rows.words / 2, colour("--ink"), width);
     }
     if (talking.has(speaker)) top += rows.words;
   });
@@ -186,32 +222,60 @@ if (heard) {
 }
 
 // Latency
+const chart = document.getElementById("latency");
 const drawLatency = () => {
   if (!data.latency.length) return;
   document.getElementById("latency-section").hidden = false;
-  const chart = document.getElementById("latency");
   const ratio = window.devicePixelRatio || 1;
   const { width, height: tall } = chart.getBoundingClientRect();
-  chart.width = width * ratio;
-  chart.height = tall * ratio;
+  chart.width = Math.round(width * ratio);
+  chart.height = Math.round(tall * ratio);
   const pen = chart.getContext("2d");
   pen.scale(ratio, ratio);
   pen.font = "11px system-ui, sans-serif";
   const values = data.latency.map(([, value]) => value);
-  const most = Math.max(...values, 1) * 1.1;
-  chart.setAttribute("aria-label", `Latency over time, at most ${Math.max(...values).toFixed(0)} milliseconds`);
-  for (const share of [0, 0.5, 1]) {
-    const y = tall - 4 - share * (tall - 20);
+  const highest = Math.max(...values);
+  const most = Math.max(highest, data.frameMs) * 1.05;
+  const step = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000].find((each) => most / each <= 5) || most;
+  chart.setAttribute("aria-label", `Latency over time, at most ${highest.toFixed(0)} milliseconds`);
+  const bottom = tall - 18;
+  const y = (value) => bottom - (Math.max(0, value) / most) * (bottom - 14);
+  const x = (when) => (when / length) * width;
+  for (let value = 0; value <= most; value += step) {
     pen.fillStyle = colour("--line");
-    pen.fillRect(0, y, width, 1);
+    pen.fillRect(0, Math.round(y(value)), width, 1);
     pen.fillStyle = colour("--soft");
-    pen.fillText(`${(share * most).toFixed(0)} ms`, 2, y - 4);
+    pen.fillText(`${value} ms`, 2, y(value) - 4);
   }
-  pen.strokeStyle = colour("--moshi");
+  const every = [1, 2, 5, 10, 30, 60, 300, 600, 1800].find((each) => x(each) > 56) || 3600;
+  for (let when = every; when < length; when += every) pen.fillText(clock(when), x(when) - 12, tall - 4);
+  pen.strokeStyle = colour("--now");
+  pen.setLineDash([4, 4]);
+  pen.beginPath();
+  pen.moveTo(0, y(data.frameMs));
+  pen.lineTo(width, y(data.frameMs));
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.strokeStyle = colour("--caller");
   pen.lineWidth = 1.5;
   pen.beginPath();
-  for (const [when, value] of data.latency) pen.lineTo((when / length) * width, tall - 4 - (value / most) * (tall - 20));
+  let before;
+  for (const [when, value] of data.latency) {
+    // A hole in what is known is a hole in the line.
+    if (before !== undefined && when - before < 3) pen.lineTo(x(when), y(value));
+    else pen.moveTo(x(when), y(value));
+    before = when;
+  }
   pen.stroke();
 };
+chart.addEventListener("mousemove", (event) => {
+  const when = ((event.clientX - chart.getBoundingClientRect().left) / chart.clientWidth) * length;
+  let near = data.latency[0];
+  for (const each of data.latency) if (Math.abs(each[0] - when) < Math.abs(near[0] - when)) near = each;
+  if (near) chart.title = `${clock(near[0])}: ${near[1].toFixed(0)} ms`;
+});
+chart.addEventListener("click", (event) => {
+  seek(((event.clientX - chart.getBoundingClientRect().left) / chart.clientWidth) * length);
+});
 rescale();
 drawLatency();

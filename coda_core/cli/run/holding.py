@@ -24,7 +24,10 @@ def run_kernel(
 
     `invitation` is what is said where callers are taken.
     """
-    session = Session(lambda url: terminal.aside(invitation.format(url=url)))
+    session = Session(
+        lambda url: terminal.aside(invitation.format(url=url)),
+        lambda: terminal.aside("this conversation is recorded: what is heard and said is kept in the state store"),
+    )
     try:
         with ExitStack() as bars:
             progress = bars.enter_context(progress_on(terminal))

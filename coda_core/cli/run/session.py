@@ -60,11 +60,15 @@ class Tally:
 class Session:
     """Runs a kernel and counts."""
 
-    def __init__(self, listening: Callable[[str], None]) -> None:
-        """`listening` is told the address of every transport that takes callers."""
+    def __init__(self, listening: Callable[[str], None], recording: Callable[[], None] = lambda: None) -> None:
+        """`listening` is told the address of every transport that takes callers.
+
+        `recording` is called where the conversation of the stack's own audio source is recorded.
+        """
         self.tally: Tally | None = None
         """None until the kernel is running."""
         self._listening = listening
+        self._recording = recording
 
     async def hold(self, kernel: Kernel, progress: Progress, beside: Beside) -> None:
         """Run `kernel` until its work is done, or until cancelled; `beside` is entered while it serves."""
@@ -81,7 +85,8 @@ class Session:
                     realtime=kernel.realtime,
                 )
                 events: Subscription[Event] = kernel.subscribe()
-                counting = asyncio.create_task(self._count(events, tally))
+                local = kernel.stack.audio_source is not None
+                counting = asyncio.create_task(self._count(events, tally, local=local))
                 progress("running, Ctrl-C ends it", 0.0, 0.0)
                 try:
                     async with beside(kernel):
@@ -98,12 +103,14 @@ class Session:
                 await counting
                 tally.files = tuple(_written(kernel.stack, began))
 
-    async def _count(self, events: Subscription[Event], tally: Tally) -> None:
+    async def _count(self, events: Subscription[Event], tally: Tally, *, local: bool) -> None:
         try:
             async for event in events:
                 tally.count(event)
                 if isinstance(event, Listening):
                     self._listening(event.url)
+                if local and isinstance(event, Opened) and event.options.get("record"):
+                    self._recording()
         except ConversationError:
             return
 

@@ -9,10 +9,18 @@
 Needs pytest, and nothing else beside Coda. `Conformance` says what a subclass may set.
 """
 
+import pytest
+
+# Before the suites are imported, so that a failing check shows what it compared.
+pytest.register_assert_rewrite("coda_core.testing.conformance")
+
 from coda_core.testing.conformance.audio_source import AudioSourceConformance
 from coda_core.testing.conformance.component import Conformance
 from coda_core.testing.conformance.extractor import MonologueExtractorConformance
 from coda_core.testing.conformance.processor import ProcessorConformance
+from coda_core.testing.conformance.state_manager import StateManagerConformance
+from coda_core.testing.conformance.state_store import StateStoreConformance
+from coda_core.testing.conformance.streaming_manager import StreamingManagerConformance
 from coda_core.testing.conformance.transport import TransportConformance
 
 __all__ = [
@@ -20,5 +28,8 @@ __all__ = [
     "Conformance",
     "MonologueExtractorConformance",
     "ProcessorConformance",
+    "StateManagerConformance",
+    "StateStoreConformance",
+    "StreamingManagerConformance",
     "TransportConformance",
 ]

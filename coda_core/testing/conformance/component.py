@@ -34,6 +34,8 @@ class Conformance:
     """The component under test, as its hook returns it."""
     settings: ClassVar[Mapping[str, Any]] = {}
     """Arguments of its config class."""
+    patience_s: ClassVar[float] = PATIENCE_S
+    """How long anything may take before it counts as hanging."""
 
     def config(self, folder: Path) -> Any:
         """Return the config to build with. Override where it names files: `folder` is empty and the test's own."""
@@ -103,16 +105,15 @@ class Conformance:
         with made as component:
             yield component
 
-    @staticmethod
-    def run(work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on an event loop of its own, to its end; fails where it hangs, or leaves tasks behind."""
 
         async def bounded() -> T:
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self.patience_s):
                     result = await work
             except TimeoutError:
-                pytest.fail(f"it did not end within {PATIENCE_S:g} s")
+                pytest.fail(f"it did not end within {self.patience_s:g} s")
             this = asyncio.current_task()
             left = [task for task in asyncio.all_tasks() if task is not this and not task.done()]
             assert left == [], "tasks were started and never awaited or cancelled"

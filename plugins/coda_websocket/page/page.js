@@ -73,6 +73,10 @@ class Call {
     this.step = milliseconds;
   }
 
+  recorded({ recorded }) {
+    find("recorded").hidden = !recorded;
+  }
+
   lost({ frames }) {
     find("drops").textContent = frames;
   }
@@ -80,6 +84,7 @@ class Call {
   state({ name, words }) {
     show(words);
     find("connection").textContent = NAMES[name];
+    light(LIGHTS[name]);
     enable(name === "live");
     notice(name === "failed" ? words : "");
     if (name === "failed" || name === "ended") finish();
@@ -87,7 +92,13 @@ class Call {
   }
 
   event({ event }) {
-    if (event.type === "injection") find("say-state").textContent = SAID[event.status] ?? event.status;
+    // A text that the model does not take is cancelled right after the fault that says why.
+    if (event.type === "fault") this.fault = event.message;
+    if (event.type === "injection") {
+      const why = event.status === "cancelled" ? this.fault : "";
+      find("say-state").textContent = why || (SAID[event.status] ?? event.status);
+      this.fault = "";
+    }
     if (event.type !== "text" || event.speaker !== "moshi") return;
     // One extractor's words; where it finds only phrases, these.
     this.extractor ??= event.extractor;
@@ -98,7 +109,7 @@ class Call {
     if (this.lastWord && event.start_s - this.lastWord.end_s > PAUSE_S) words.append(make("span", "gap"));
     const span = make("span", event.injected ? "asked" : "", event.text.trim());
     // Never so faint that it cannot be read.
-    span.style.opacity = (0.6 + 0.4 * event.confidence).toFixed(2);
+    span.style.opacity = (0.66 + 0.34 * event.confidence).toFixed(2);
     span.title = `confidence ${Math.round(100 * event.confidence)} %`;
     words.append(span, " ");
     while (words.childNodes.length > 2 * WORDS_SHOWN) words.firstChild.remove();
@@ -107,6 +118,7 @@ class Call {
   }
 }
 
+const LIGHTS = { live: "open", reconnecting: "waiting", ended: "none", failed: "failed" };
 const NAMES = { live: "open", reconnecting: "broken, retrying", ended: "closed", failed: "closed" };
 const SAID = {
   queued: "Waiting for a moment to say it.",
@@ -127,6 +139,11 @@ const decibels = (level) => Math.max(-60, 20 * Math.log10(level + 1e-9));
 
 function show(words) {
   find("status").textContent = words;
+}
+
+// The colour beside the words of the status
+function light(state) {
+  document.body.dataset.state = state;
 }
 
 function notice(words) {
@@ -151,7 +168,7 @@ async function begin() {
   notice("");
   show("Asking for the microphone…");
   find("words").replaceChildren();
-  find("after").hidden = true;
+  find("after").hidden = find("recorded").hidden = true;
   find("drops").textContent = find("glitches").textContent = "0";
   find("latency").textContent = "–";
   find("say-state").textContent = "";
@@ -161,11 +178,13 @@ async function begin() {
   } catch (error) {
     notice(why(error));
     show("Not connected.");
+    light("failed");
     button.disabled = false;
     return;
   }
   call = starting;
   show("Connecting…");
+  light("waiting");
   find("connection").textContent = "opening";
   timeline.start();
   button.textContent = "Stop";
@@ -216,10 +235,15 @@ async function listMicrophones() {
 find("talk").addEventListener("click", () => {
   if (call) {
     show("The conversation has ended.");
+    light("none");
     finish();
   } else {
     begin();
   }
+});
+find("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!call && !find("talk").disabled) begin();
 });
 find("hush").addEventListener("click", () => call?.order("interrupt").then(complain));
 find("say").addEventListener("submit", async (event) => {

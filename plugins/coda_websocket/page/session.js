@@ -5,8 +5,9 @@ const ENDED = 1000;
 const POLICY = 1008;
 const FAILED = 1011;
 const TRY_AGAIN = 1013;
-const PATIENCE_S = 60;
-const RETRY_S = [0.3, 0.6, 1.2, 2.5, 4];
+const SUBPROTOCOL = "coda";
+const PATIENCE_S = 600; // a server that is restarted has its model to load
+const RETRY_S = [0.3, 0.6, 1.2, 2.5, 4, 6];
 
 const address = (base, path, parameters) => {
   const url = new URL(path, base);
@@ -38,7 +39,7 @@ export class Session {
     const token = this.facts?.resume_token ?? this.token;
     if (token) parameters.auth = "message";
     this.errorText = "";
-    const chat = new WebSocket(address(this.base, "api/chat", parameters));
+    const chat = new WebSocket(address(this.base, "api/chat", parameters), SUBPROTOCOL);
     chat.binaryType = "arraybuffer";
     chat.onopen = () => {
       if (token) chat.send(message(KIND.metadata, JSON.stringify({ token })));
@@ -72,7 +73,7 @@ export class Session {
   listen() {
     this.events?.close();
     const parameters = { conversation: this.facts.conversation, auth: "message" };
-    const events = new WebSocket(address(this.base, "api/events", parameters));
+    const events = new WebSocket(address(this.base, "api/events", parameters), SUBPROTOCOL);
     events.onopen = () => events.send(JSON.stringify({ token: this.facts.resume_token }));
     events.onmessage = ({ data }) => {
       const event = JSON.parse(data);
@@ -138,7 +139,7 @@ export class Session {
 
   explain(code, why) {
     if (code === ENDED) return "The conversation has ended.";
-    if (code === TRY_AGAIN) return `All places are taken at the moment. Try again in a little while. (${why})`;
+    if (code === TRY_AGAIN) return `All places are taken at the moment. Try again in a little while. The server says: ${why}.`;
     if (code === POLICY && /token/.test(why)) {
       return this.facts
         ? "The server no longer knows this conversation. Press Start for a new one."

@@ -80,9 +80,10 @@ class Carrier {
 
   state(name, words) {
     if (name === "live") {
-      const { frame, delay_frames: delay } = this.session.facts;
+      const { frame, next_frame: next, delay_frames: delay, recorded } = this.session.facts;
+      postMessage({ kind: "recorded", recorded });
       this.began = true;
-      this.sent = frame;
+      this.sent = next;
       this.answered = Math.max(frame, delay);
       this.sentAt.clear();
     }

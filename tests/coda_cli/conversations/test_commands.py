@@ -133,6 +133,16 @@ def test_export_to_a_file_is_what_is_printed(run: Coda, here: Path, format: str)
     assert (here / "said").read_text() == out
 
 
+def test_export_and_delete_say_as_json_what_they_did(run: Coda, here: Path) -> None:
+    told = json.loads(run("export", FIRST, "--format", "vtt", "--json")[1])
+    assert (told["conversation"], told["content"]) == (FIRST, run("export", FIRST, "--format", "vtt")[1])
+    told = json.loads(run("export", "aa1", "--output", "said", "--json")[1])
+    assert told == {
+        "conversation": FIRST, "format": "text", "output": str(here / "said"), "bytes": (here / "said").stat().st_size
+    }  # fmt: skip
+    assert json.loads(run("delete", FIRST, "--yes", "--json")[1]) == {"removed": [FIRST]}
+
+
 def test_delete_asks(run: Coda) -> None:
     code, _, err = run("delete", FIRST, answer="n\n")
     assert code == 2

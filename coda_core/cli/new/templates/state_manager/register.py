@@ -1,0 +1,42 @@
+"""What coda-example brings.
+
+Light, as every `coda` command imports it: what is heavy is imported in the factory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import attrs
+from coda_core import Component, Context, hookimpl, setting
+
+CODA_CONTRACT = 1
+
+
+@attrs.frozen
+class ExampleConfig:
+    """Settings of the state manager `example`."""
+
+    waiting_after_ms: int = setting(
+        3000, minimum=80, help="silence of both sides, in milliseconds, after which the phase is `waiting`"
+    )
+
+
+def _open(config: ExampleConfig, context: Context) -> AbstractAsyncContextManager[Any]:
+    from coda_example.example import open_example
+
+    return open_example(config, context)
+
+
+@hookimpl
+def coda_register_state_managers() -> Sequence[Component[Any]]:
+    return [
+        Component(
+            name="example",
+            summary="SUMMARY",
+            config=ExampleConfig,
+            factory=_open,
+        )
+    ]
