@@ -274,9 +274,9 @@ class Conversation:
         for subscription in self._subscriptions:
             subscription.put(frame)
 
-    def publish(self, event: Event) -> None:
-        """Number an event, queue it for the store, and hand it to every reader."""
-        numbered = self._house.journal.add(self.id, event)
+    def publish(self, event: Event, **more: Any) -> None:
+        """Number an event, queue it for the store, and hand it to every reader. `more` are fields that it gets."""
+        numbered = self._house.journal.add(self.id, event, **more)
         if isinstance(numbered, Injection):
             self._receipts.note(numbered)
         for subscription in self._subscriptions:

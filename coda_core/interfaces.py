@@ -20,8 +20,8 @@ from coda_core.clock import Clock
 from coda_core.commands import Command, Notice
 from coda_core.events import Event
 from coda_core.memory import MemoryPlan, MemoryUse
-from coda_core.records import record
 from coda_core.state import ConversationState, Passage
+from coda_core.steps import StepRecord, StepRecords
 from coda_core.text import ExtractedText, Vocabulary
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ __all__ = [
     "StepInput",
     "StepOutput",
     "StepRecord",
+    "StepRecords",
     "StreamingManager",
     "Transport",
     "Unfinished",
@@ -344,42 +345,17 @@ class ParkedState:
 # Followers
 
 
-@record(eq=False)
-class StepRecord:
-    """One conversation's step, as followers get it. Read-only; arrays are shared."""
-
-    conversation: str
-    frame: int
-    """Index of the step in its conversation, from 0."""
-    heard: NDArray[np.float32]
-    """``[frame_samples]``"""
-    spoken: NDArray[np.float32] | None
-    """``[frame_samples]``; None while warming up."""
-    heard_dbfs: float
-    """RMS level, 0 dBFS being a full-scale square wave; -120 for silence."""
-    spoken_dbfs: float
-    caller_speaking: bool
-    moshi_speaking: bool
-    token: int
-    """The text token of this step; the vocabulary's padding while warming up."""
-    probability: float
-    lateness_s: float
-    injected: bool = False
-    """Whether `token` was forced by a `Say` or a prompt."""
-    hangover_frames: int = 0
-    """Quiet frames at the end of speech that still count as speech in `caller_speaking` and `moshi_speaking`."""
-    missed_before: int = 0
-    """Records of this conversation that this follower was too slow for since the last one it got."""
-
-
 class Follower(Protocol):
     """Works behind the audio on the records of finished steps. All calls on F, its own thread."""
 
     def open(self, conversation: str, info: ProcessorInfo, state: bytes | None = None) -> None:
         """A conversation begins or, where `export` once gave `state`, goes on."""
 
-    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
-        """Take the records of one step for all conversations in it; return what was found."""
+    def feed(self, step: StepRecords) -> Sequence[Event]:
+        """Take the records of one step for all conversations in it; return what was found.
+
+        `step` is a sequence of `StepRecord`: whoever needs no columns may say so.
+        """
 
     def export(self, conversation: str) -> bytes:
         """Return what is held for a conversation, for `open` to go on from. It is left as it is.

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -62,11 +62,12 @@ class Journal:
         self.lost = 0
         """Events that were given up because the store did not take them."""
 
-    def add(self, conversation: str, event: E) -> E:
-        """Number and stamp `event`, queue it for the store and return it."""
+    def add(self, conversation: str, event: E, **more: Any) -> E:
+        """Number and stamp `event`, queue it for the store and return it. `more` are fields that the kernel gives."""
         sequence = self.next_number(conversation)
         self._last[conversation] = sequence
-        numbered = attrs.evolve(event, conversation=conversation, sequence=sequence, time_s=self._clock.wall())
+        time_s = self._clock.wall()
+        numbered = attrs.evolve(event, conversation=conversation, sequence=sequence, time_s=time_s, **more)
         if conversation in self._others:
             self.lost += 1
             return numbered

@@ -278,16 +278,17 @@ class Kernel:
     def _found(self, label: str, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, ExtractedText):
-                event = attrs.evolve(event, extractor=label)
-            self._report(event)
+                self._report(event, extractor=label)
+            else:
+                self._report(event)
 
-    def _report(self, event: Event) -> None:
+    def _report(self, event: Event, **more: Any) -> None:
         if not event.conversation:
             self._published(event)
             return
         conversation = self._house.conversations.get(event.conversation)
         if conversation is not None:
-            conversation.publish(event)
+            conversation.publish(event, **more)
 
     def _broken(self, id: str, message: str) -> None:
         conversation = self._house.conversations.get(id)

@@ -62,6 +62,8 @@ class Stay:
     @property
     def lane(self) -> Lane:
         """The way to the worker. Raises where there is none: `ConversationBroken`, `-Closed` or `-Parked`."""
+        if self.status == "live" and self._closing is None and self._lane is not None:
+            return self._lane  # what every frame asks
         id = self._conversation.id
         if self.status == "broken":
             raise ConversationBroken(self._fault)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
 from coda_core.events import Event
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["ExtractedText", "Speaker", "TextUnit", "Vocabulary"]
 
@@ -65,3 +70,15 @@ class Vocabulary:
             and token != self.end_of_padding
             and token not in self.silent
         )
+
+    def are_text(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return `is_text` of each of `tokens` ``[n]``."""
+        # One place more at either end stands for all tokens outside of the vocabulary.
+        found: NDArray[np.bool_] = self._is_text.take(tokens + 1, mode="clip")
+        return found
+
+    @cached_property
+    def _is_text(self) -> NDArray[np.bool_]:
+        import numpy as np
+
+        return np.array([self.is_text(token) for token in range(-1, len(self.pieces) + 1)], np.bool_)

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BENCH = Path(__file__).parent / "bench"
 
 
@@ -32,12 +34,31 @@ def run(name: str, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_every_benchmark_is_run_here() -> None:
     benchmarks = {path.stem for path in BENCH.glob("*.py") if "arguments(__doc__)" in path.read_text()}
-    assert benchmarks == {"network", "overhead", "sustained", "join", "soak", "state", "plan", "step", "park"}
+    assert benchmarks == {
+        "network",
+        "overhead",
+        "threads",
+        "sustained",
+        "join",
+        "soak",
+        "state",
+        "plan",
+        "step",
+        "park",
+    }
 
 
 def test_overhead() -> None:
     results = run("overhead", "--checkpoint", "tiny", "--batch", "1", "--steps", "3", "--rounds", "1")
-    assert results["B=1", "step"]["baseline"] > 0
+    assert results["B=1", "step, wall"]["baseline"] > 0
+    assert results["B=1", "step, processor"]["baseline"] > 0
+
+
+def test_threads() -> None:
+    results = run("threads", "--batch", "2", "--steps", "3", "--rounds", "1")
+    threads = [value["value"] for (_, metric), value in results.items() if not metric.startswith("all")]
+    assert len(threads) == 4  # the event loop, the worker, the extractor and the state manager
+    assert sum(threads) == pytest.approx(results["B=2", "all"]["value"])
 
 
 def test_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,6 +32,11 @@ class PhraseBuilder:
     def injected(self) -> bool | None:
         """Whether the phrase under construction is no choice of the model's; None where there is none."""
         return self._words[-1].injected if self._words else None
+
+    @property
+    def ends_at(self) -> int:
+        """The frame with which the phrase ends, if no word comes before; never where there is none."""
+        return self._words[-1].last_frame + self._pause_frames if self._words else sys.maxsize
 
     def restore(self, words: Iterable[Word]) -> None:
         """Go on with these words, as `peek` returned them."""

@@ -46,8 +46,8 @@ class Word:
 
 def combined_confidence(words: Sequence[Word]) -> float:
     """Return the geometric mean of the probabilities of all tokens of `words`, 0 to 1."""
-    tokens = sum(len(word.tokens) for word in words)
-    return math.exp(math.fsum(word.log_probability for word in words) / tokens)
+    tokens = sum([len(word.tokens) for word in words])
+    return math.exp(math.fsum([word.log_probability for word in words]) / tokens)
 
 
 class WordAssembler:
@@ -77,6 +77,11 @@ class WordAssembler:
         """True while a word is under construction."""
         return bool(self._tokens)
 
+    @property
+    def settles_at(self) -> int:
+        """The frame with which the word under construction is complete, if no text comes before."""
+        return self._last_frame + self._settle_frames
+
     def feed(self, frame: int, token: int, probability: float, injected: bool = False) -> Word | None:
         """Take the token of `frame`, frames in rising order; return the word that is complete by it.
 
@@ -95,7 +100,8 @@ class WordAssembler:
 
     def finish(self) -> Word | None:
         """Return the word under construction as it stands and forget it; None where there is no text."""
-        word, text = self.peek(), self._decoded()
+        text = self._decoded()
+        word = self._word(text)
         self._bytes.clear()
         self._tokens.clear()
         self._log_probability = 0.0
@@ -105,16 +111,19 @@ class WordAssembler:
 
     def peek(self) -> Word | None:
         """Return the word under construction as it stands, and go on with it."""
-        text = self._decoded()
-        if not text.strip():
+        return self._word(self._decoded())
+
+    def _word(self, text: str) -> Word | None:
+        said = text.strip()
+        if not said:
             return None
         return Word(
-            text=text.strip(),
+            text=said,
             tokens=tuple(self._tokens),
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             log_probability=self._log_probability,
-            continues=not (self._parted or text[0].isspace()) or _is_closing_punctuation(text.strip()),
+            continues=not (self._parted or text[0].isspace()) or _is_closing_punctuation(said),
             injected=self._injected,
         )
 
@@ -175,4 +184,4 @@ class WordAssembler:
 
 
 def _is_closing_punctuation(text: str) -> bool:
-    return bool(text) and all(character in _CLOSING_PUNCTUATION for character in text)
+    return bool(text) and _CLOSING_PUNCTUATION.issuperset(text)

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import repeat
 from typing import Any, Final
 
 import attrs
@@ -16,10 +17,10 @@ import attrs
 from coda_core.clock import Clock
 from coda_core.errors import StoreError
 from coda_core.events import Event, Gap, Opened, event_to_json
-from coda_core.interfaces import Context, ParkedState, ProcessorInfo, StateStore, StepRecord, Unfinished
+from coda_core.interfaces import Context, ParkedState, ProcessorInfo, StateStore, StepRecords, Unfinished
 from coda_core.parking import from_chunks, to_chunks
 from coda_core.state import ConversationState, PhaseChanged, Snapshot
-from coda_core.text import ExtractedText
+from coda_core.text import ExtractedText, Vocabulary
 from coda_state.config import ConversationManagerConfig
 from coda_state.keeping import Keeper
 from coda_state.lateness import LatenessLine
@@ -71,6 +72,8 @@ class ConversationManager:
             exchanges=config.exchanges_weight,
             interruptions=config.interruptions_weight,
         )
+        self._vocabulary: Vocabulary
+        """Of the one processor there is; set when the first conversation is opened."""
         self._live: dict[str, _Live] = {}
         self._lock = threading.Lock()
 
@@ -78,6 +81,7 @@ class ConversationManager:
 
     def open(self, conversation: str, info: ProcessorInfo, state: bytes | None = None) -> None:
         config = self._config
+        self._vocabulary = info.vocabulary
         rules = Rules(
             turn_pause=_frames(config.turn_pause_ms / 1000, info),
             waiting_after=_frames(config.waiting_after_ms / 1000, info),
@@ -96,13 +100,30 @@ class ConversationManager:
         if beside.get("recording") is not None:
             self._recorder.begin(conversation, info, Place(*beside["recording"]))
 
-    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+    def feed(self, step: StepRecords) -> Sequence[Event]:
         found: list[Event] = []
+        rows = zip(
+            step.conversation,
+            step.frame.tolist(),
+            step.caller_speaking.tolist(),
+            (step.moshi_speaking & step.valid).tolist(),
+            step.valid.tolist(),
+            self._vocabulary.are_text(step.token).tolist(),
+            repeat(False) if step.injected is None else step.injected.tolist(),
+            step.probability.tolist(),
+            step.lateness_s.tolist(),
+            repeat(0) if step.missed_before is None else step.missed_before.tolist(),
+            strict=False,
+        )
         with self._lock:
-            for record in step:
-                live = self._live.get(record.conversation)
-                if live is not None:
-                    found += self._take(live, record)
+            for conversation, frame, caller, moshi, audible, text, forced, probability, lateness_s, missed in rows:
+                live = self._live.get(conversation)
+                if live is None:
+                    continue
+                if live.lateness is not None:
+                    live.lateness.add(frame, lateness_s)
+                if live.observed.take(caller, moshi, audible, text, forced, probability, lateness_s) or missed:
+                    found += self._tell(conversation, live, text, step.hangover_frames, missed)
         return found + self._recorder.take(step)
 
     def export(self, conversation: str) -> bytes:
@@ -121,7 +142,7 @@ class ConversationManager:
         self._recorder.end(conversation)
         with self._lock:
             live = self._live.pop(conversation, None)
-            if live is None or not live.observed.timeline.seen:
+            if live is None or not live.observed.seen:
                 return ()
             found: list[Event] = []
             live.observed.finish(found)
@@ -138,16 +159,17 @@ class ConversationManager:
         quality = judge(metrics, self._weights)
         return ConversationState(conversation=conversation, phase=phase, frame=frame, metrics=metrics, quality=quality)
 
-    def _take(self, live: _Live, record: StepRecord) -> list[Event]:
+    def _tell(
+        self, conversation: str, live: _Live, text: bool, hangover_frames: int, missed_before: int
+    ) -> list[Event]:
         found: list[Event] = []
-        live.observed.take(record, found)
-        if live.lateness is not None:
-            live.lateness.add(record.frame, record.lateness_s)
+        live.observed.tell(text=text, hangover_frames=hangover_frames, missed_before=missed_before, events=found)
         waits = any(isinstance(event, PhaseChanged) and event.phase == "waiting" for event in found)
         if waits or live.observed.timeline.seen >= live.next_snapshot:
             live.next_snapshot = live.observed.timeline.seen + live.snapshot_frames
             found.append(self._snapshot(live, "phase" if waits else "interval"))
-        return [attrs.evolve(event, conversation=record.conversation) for event in found]
+        live.observed.rest(live.next_snapshot)
+        return [attrs.evolve(event, conversation=conversation) for event in found]
 
     def _snapshot(self, live: _Live, reason: Any) -> Snapshot:
         metrics, line = live.observed.metrics(), live.observed.timeline

@@ -50,12 +50,12 @@ class Keeper:
         """Store events, then drop the oldest of those conversations that have too many. Raises `StoreError`."""
         with self._lock:
             self._store.append(events)
-            self._since_trim.update(event.conversation for event in events)
+            self._since_trim.update([event.conversation for event in events])
+            over = {event.conversation for event in events if event.type == "closed"}
             for conversation in {event.conversation for event in events}:
-                over = any(event.type == "closed" for event in events if event.conversation == conversation)
-                if over or self._since_trim[conversation] >= _TRIM_EVERY:
+                if conversation in over or self._since_trim[conversation] >= _TRIM_EVERY:
                     self._trim(conversation)
-                if over:
+                if conversation in over:
                     del self._since_trim[conversation]
 
     async def purge_forever(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -23,9 +23,42 @@ __all__ = ["MemoryStore", "open_memory_store"]
 
 @attrs.define
 class _Kept:
-    row: ConversationRow
+    """One conversation. What sums it up is brought up to date when somebody looks: events come far more often."""
+
     rows: dict[int, EventRow] = attrs.field(factory=dict)
-    drafts: dict[Draft, None] = attrs.field(factory=dict)
+    _row: ConversationRow | None = None
+    _drafts: dict[Draft, None] = attrs.field(factory=dict)
+    _untold: list[Event] = attrs.field(factory=list)
+    """Events that neither of the two knows of."""
+
+    def add(self, rows: Mapping[int, EventRow]) -> None:
+        self.rows.update(rows)
+        self._untold += [row.event for row in rows.values()]
+
+    @property
+    def row(self) -> ConversationRow:
+        self._sum_up()
+        assert self._row is not None, "a conversation is kept from its first event on"
+        return self._row
+
+    @row.setter
+    def row(self, row: ConversationRow) -> None:
+        self._row = row
+
+    @property
+    def drafts(self) -> dict[Draft, None]:
+        """What was said, in the order in which it began."""
+        self._sum_up()
+        return self._drafts
+
+    def _sum_up(self) -> None:
+        told, self._untold = self._untold, []
+        if told:
+            self._row = advance(self._row, told)
+            texts = [event for event in told if isinstance(event, ExtractedText)]
+            growing = [draft for draft in self._drafts if not draft.complete]
+            over = any(isinstance(event, Closed) for event in told)
+            self._drafts.update(dict.fromkeys(gather(growing, texts, over=over)))
 
 
 class MemoryStore:
@@ -46,21 +79,12 @@ class MemoryStore:
 
     def append(self, events: Sequence[Event]) -> None:
         for conversation, rows in encode(events).items():
-            kept = self._kept.get(conversation)
-            stored = kept.rows if kept is not None else {}
-            new = {sequence: row for sequence, row in rows.items() if sequence not in stored}
-            if not new:
-                continue
-            told = [row.event for row in new.values()]
-            summed = advance(kept.row if kept is not None else None, told)
-            kept = self._kept.setdefault(conversation, _Kept(summed))
-            kept.row = summed
-            kept.rows.update(new)
-            texts = [event for event in told if isinstance(event, ExtractedText)]
-            growing = [draft for draft in kept.drafts if not draft.complete]
-            over = any(isinstance(event, Closed) for event in told)
-            kept.drafts.update(dict.fromkeys(gather(growing, texts, over=over)))
-            if summed.closed_s is not None:
+            kept = self._kept.get(conversation) or _Kept()
+            new = {sequence: row for sequence, row in rows.items() if sequence not in kept.rows}
+            if new:
+                self._kept[conversation] = kept
+                kept.add(new)
+            if any(row.type == Closed.type for row in new.values()):
                 self._closed.setdefault(conversation)
         self._drop_closed()
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import attrs
 
 from coda_core.events import Event
-from coda_core.interfaces import ProcessorInfo, StepRecord
+from coda_core.interfaces import ProcessorInfo
 from coda_core.state import ConversationMetrics
 from coda_state.tally import Tally
 from coda_state.timeline import Rules, Timeline
@@ -31,32 +31,76 @@ class _Sums:
 
 
 class Observed:
-    """The time line of one conversation, and what is summed up beside it."""
+    """The time line of one conversation, and what is summed up beside it.
+
+    In most frames nobody begins to speak or falls silent, and no pause becomes long enough to mean something. The time
+    line is not told of these one by one: it catches up when anything else may have happened, or when somebody looks.
+    """
 
     def __init__(self, info: ProcessorInfo, rules: Rules) -> None:
         self.timeline = Timeline()
         self._info = info
+        self._frame_s = info.frame_s
         self._rules = rules
         self._sums = _Sums()
         self._lateness = Tally(_LATENESS_LOWEST, _LATENESS_HIGHEST)
+        self.seen = 0
+        """Frames taken in, of which the time line may lack the latest."""
+        self._flags = (False, False, False)
+        """Of the latest frame: whether the caller spoke, whether Moshi did, and whether there was audio from Moshi."""
+        self._next_look = 0
+        """Index of the frame of which the time line is told in any case."""
+        self._heeds_text = True
+        """Whether text is to be told in any case."""
 
-    def take(self, record: StepRecord, events: list[Event]) -> None:
-        """Take in one step; append what was found."""
-        timeline, sums, rules = self.timeline, self._sums, self._rules
-        timeline.hangover = record.hangover_frames
-        caller, moshi = record.caller_speaking, record.moshi_speaking and record.spoken is not None
-        for _ in range(record.missed_before):
-            sums.unseen_frames += 1
-            timeline.take(rules, timeline.caller.run > 0, timeline.moshi.run > 0, False, False, events)
-        text = self._info.vocabulary.is_text(record.token)
-        if text and record.injected:
+    def take(
+        self,
+        caller: bool,
+        moshi: bool,
+        audible: bool,
+        text: bool,
+        forced: bool,
+        probability: float,
+        lateness_s: float,
+    ) -> bool:
+        """Take in one step; return whether `tell` must be called for it."""
+        sums = self._sums
+        self._lateness.add(round(lateness_s / _LATENESS_STEP_S))
+        if lateness_s > self._frame_s:
+            sums.late_frames += 1
+        if text and forced:
             sums.forced_tokens += 1
         elif text:
             sums.text_tokens += 1
-            sums.probability += record.probability
-        self._lateness.add(round(record.lateness_s / _LATENESS_STEP_S))
-        sums.late_frames += record.lateness_s > self._info.frame_s
-        timeline.take(rules, caller, moshi, text, record.spoken is not None, events)
+            sums.probability += probability
+        seen, before = self.seen, self._flags
+        self.seen, self._flags = seen + 1, (caller, moshi, audible)
+        if self._flags != before or seen >= self._next_look or (text and self._heeds_text):
+            return True
+        if text:
+            self.timeline.texts.append(seen)
+        return False
+
+    def tell(self, *, text: bool, hangover_frames: int, missed_before: int, events: list[Event]) -> None:
+        """Tell the time line of the step that was taken in last; append what was found."""
+        timeline, rules = self.timeline, self._rules
+        self._catch_up(self.seen - 1)
+        timeline.hangover = hangover_frames
+        for _ in range(missed_before):
+            timeline.take(rules, timeline.caller.run > 0, timeline.moshi.run > 0, False, False, events)
+        self._sums.unseen_frames += missed_before
+        self.seen += missed_before
+        caller, moshi, audible = self._flags
+        timeline.take(rules, caller, moshi, text, audible, events)
+
+    def rest(self, until: int) -> None:
+        """Tell the time line again when anything may happen in it, and of the frame that makes `until` of them."""
+        self._next_look = min(self.seen + self.timeline.still(self._rules), until - 1)
+        self._heeds_text = not self.timeline.speech
+
+    def catch_up(self) -> None:
+        """Tell the time line of all frames that were taken in."""
+        self._catch_up(self.seen)
 
     def lost(self, frames: int) -> None:
         """Count frames of the caller's audio that never reached the model."""
@@ -64,11 +108,13 @@ class Observed:
 
     def finish(self, events: list[Event]) -> None:
         """Take in that no step follows; append what was held back."""
+        self.catch_up()
         self.timeline.finish(self._rules, events)
         self.timeline.enter("ending", events)
         self.timeline.enter("ended", events)
 
     def metrics(self) -> ConversationMetrics:
+        self.catch_up()
         line, sums = self.timeline, self._sums
         return ConversationMetrics(
             frame_s=self._info.frame_s,
@@ -98,6 +144,7 @@ class Observed:
 
     def to_bytes(self) -> bytes:
         """Return everything, for `from_bytes` to go on from."""
+        self.catch_up()
         fields = {
             "timeline": self.timeline.to_json(),
             "sums": attrs.asdict(self._sums),
@@ -111,6 +158,12 @@ class Observed:
         fields: dict[str, Any] = json.loads(data)
         observed = cls(info, rules)
         observed.timeline = Timeline.from_json(fields["timeline"])
+        observed.seen = observed.timeline.seen
         observed._sums = _Sums(**fields["sums"])
         observed._lateness = Tally.from_fields(fields["lateness"])
         return observed
+
+    def _catch_up(self, seen: int) -> None:
+        behind = seen - self.timeline.seen
+        if behind:
+            self.timeline.skip(behind)

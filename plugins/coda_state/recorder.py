@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
@@ -14,7 +14,7 @@ import numpy as np
 from coda_core.audio import to_int16
 from coda_core.errors import StoreError
 from coda_core.events import Fault
-from coda_core.interfaces import ProcessorInfo, StepRecord
+from coda_core.interfaces import ProcessorInfo, StepRecord, StepRecords
 from coda_core.recording import ROWS, Part, part_name
 from coda_state.keeping import Keeper
 
@@ -134,13 +134,13 @@ class Recorder:
         if place.part:
             self._put(conversation, lambda: self._drop_from(conversation, place.part), 0)
 
-    def take(self, step: Sequence[StepRecord]) -> list[Fault]:
+    def take(self, step: StepRecords) -> list[Fault]:
         """Take in a step of all conversations; return what is to be told of their recordings."""
-        for record in step:
-            tape = self._tapes.get(record.conversation)
+        for row, conversation in enumerate(step.conversation if self._tapes else ()):
+            tape = self._tapes.get(conversation)
             if tape is not None:
-                for part in tape.take(record):
-                    self._store(record.conversation, tape.place.part - 1, part)
+                for part in tape.take(step[row]):
+                    self._store(conversation, tape.place.part - 1, part)
         if not self._told:
             return []
         with self._tried:

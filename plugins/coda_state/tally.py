@@ -29,7 +29,8 @@ class Tally:
         return cls(fields["lowest"], fields["highest"], counts, fields["count"])
 
     def add(self, value: int) -> None:
-        value = min(max(value, self.lowest), self.highest)
+        if not self.lowest <= value <= self.highest:
+            value = min(max(value, self.lowest), self.highest)
         self.counts[value] = self.counts.get(value, 0) + 1
         self.count += 1
 

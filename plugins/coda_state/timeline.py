@@ -16,6 +16,7 @@ __all__ = ["Rules", "Timeline"]
 _TEXT_HOLD_FRAMES: Final = 6
 """Frames after a text token in which Moshi counts as responding before any sound is heard."""
 _NEVER: Final = -(10**9)
+_EVER: Final = 10**9
 RESPONSE_TALLY_FRAMES: Final = 250
 
 
@@ -101,7 +102,52 @@ class Timeline:
         if audible and self.begun < 0:
             self.begun = at
         if self.frame + self.hangover <= at:
-            self._judge(rules, self.caller.run > self.hangover, self.moshi.run > self.hangover, events)
+            self._judge(rules, self._speaking(self.caller), self._speaking(self.moshi), events)
+
+    @property
+    def speech(self) -> bool:
+        """Whether anybody speaks in the frame that is judged next, if its flags are those of the latest."""
+        return self._speaking(self.caller) or self._speaking(self.moshi)
+
+    def still(self, rules: Rules) -> int:
+        """Return how many frames with the flags of the latest, and no text, would change nothing but counts.
+
+        Where somebody speaks, text does not matter either.
+        """
+        at = self.frame
+        caller, moshi = self._speaking(self.caller), self._speaking(self.moshi)
+        if at + self.hangover != self.seen:
+            return 0
+        # Each is the frame with whose judgement something may come about, in the order of `_judge`.
+        moments = [at + self.hangover - side.run for side in (self.caller, self.moshi) if 0 < side.run <= self.hangover]
+        if not (caller or moshi):
+            moments += [side.end + rules.turn_pause - 1 for side in (self.caller, self.moshi) if side.turn >= 0]
+            moments += [self.either_end + rules.waiting_after - 1, self.last_text + _TEXT_HOLD_FRAMES, *self.texts[:1]]
+        if self.cut >= 0:
+            moments.append(self.cut + rules.yield_within)
+        moments.append(self.begun)
+        return min((moment for moment in moments if moment >= at), default=_EVER) - at
+
+    def skip(self, frames: int) -> None:
+        """Take in frames that are as `still` has it: the same as `take` for each of them, in one go."""
+        caller, moshi = self._speaking(self.caller), self._speaking(self.moshi)
+        self.seen += frames
+        self.frame += frames
+        for side, speaks in ((self.caller, caller), (self.moshi, moshi)):
+            side.run += frames if side.run else 0
+            if speaks:
+                side.spoke += frames
+                side.end = self.frame
+        self.caller_frames += frames * caller
+        self.moshi_frames += frames * moshi
+        self.overlap_frames += frames * (caller and moshi)
+        if caller or moshi:
+            self.either_end = self.frame
+        else:
+            self.silence_frames += frames
+            self.longest_silence_frames = max(self.longest_silence_frames, self.frame - self.either_end)
+        while self.texts and self.texts[0] < self.frame:
+            self.last_text = self.texts.pop(0)
 
     def finish(self, rules: Rules, events: list[Event]) -> None:
         """Judge the frames that are still held back, and end what is open."""
@@ -130,6 +176,10 @@ class Timeline:
         fields: dict[str, Any] = json.loads(text)
         fields["responses"] = Tally.from_fields(fields["responses"])
         return cls(**fields | {name: _Side(**fields[name]) for name in ("caller", "moshi")})
+
+    def _speaking(self, side: _Side) -> bool:
+        """Return whether a side speaks in the frame that is judged now."""
+        return side.run > self.hangover
 
     def _judge(self, rules: Rules, caller: bool, moshi: bool, events: list[Event]) -> None:
         at = self.frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -29,8 +30,8 @@ def levels_dbfs(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
 class Side:
     """One side of all conversations in a step."""
 
-    pcm: NDArray[np.float32]
-    """``[n, samples]``"""
+    frames: Sequence[NDArray[np.float32]]
+    """``n`` times ``[samples]``; read-only, as followers and readers share them."""
     dbfs: NDArray[np.float32]
     """``[n]``"""
     speaking: NDArray[np.bool_]
@@ -73,11 +74,6 @@ class SpeechActivity:
     def restore(self, slot: int, state: tuple[bool, int, float]) -> None:
         """Go on in a slot where `export` left off."""
         self._speaking[slot], self._quiet[slot], self._background[slot] = state
-
-    def hear(self, slots: NDArray[np.int64], pcm: NDArray[np.float32]) -> Side:
-        """Take one frame ``[n, samples]`` of `slots` ``[n]``."""
-        levels = levels_dbfs(pcm)
-        return Side(pcm, levels, self.update(slots, levels))
 
     def update(self, slots: NDArray[np.int64], level: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Take one frame's levels ``[n]`` of `slots` ``[n]``; return whether each is speech ``[n]``."""

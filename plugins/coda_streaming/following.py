@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import attrs
-
 from coda_core.clock import Clock
 from coda_core.errors import PluginError
 from coda_core.events import Event
-from coda_core.interfaces import Follower, StepRecord
+from coda_core.interfaces import Follower, StepRecords
+from coda_core.records import record
 from coda_streaming.containment import Call, Conduct, Containment, Reason
 from coda_streaming.histogram import Histogram
 from coda_streaming.worker import posted
@@ -27,9 +26,9 @@ T = TypeVar("T")
 _logger = logging.getLogger("coda.streaming")
 
 
-@attrs.frozen(eq=False)
+@record(eq=False)
 class _Step:
-    records: Sequence[StepRecord]
+    records: StepRecords
     done_s: float
 
 
@@ -88,22 +87,20 @@ class FollowerThread:
     def full(self) -> bool:
         return self._steps >= self._limit and self.conduct.quarantine is None
 
-    def put(self, records: Sequence[StepRecord], done_s: float) -> None:
+    def put(self, records: StepRecords, done_s: float) -> None:
         """Queue the records of one step; on W."""
         with self._condition:
             if self._without:
-                records = [record for record in records if record.conversation not in self._without]
+                has = [row for row, name in enumerate(records.conversation) if name not in self._without]
+                records = records.narrow(has)
             if self._steps >= self._limit or self.conduct.quarantine is not None:
                 self.skipped += len(records)
-                self._missed.update(record.conversation for record in records)
+                self._missed.update(records.conversation)
                 return
             if self._missed:
-                records = [
-                    attrs.evolve(record, missed_before=self._missed.pop(record.conversation))
-                    if record.conversation in self._missed
-                    else record
-                    for record in records
-                ]
+                records = records.after_missing(self._missed)
+                for conversation in records.conversation:
+                    self._missed.pop(conversation, None)
             self._queue.append(_Step(records, done_s))
             self._steps += 1
             self._condition.notify()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, TypeGuard
 
 import numpy as np
@@ -19,12 +19,14 @@ _NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 class Framer:
-    """One conversation's blocks in, frames out: mono float32 ``[frame_samples]`` at the model's rate.
+    """One conversation's blocks in, frames out: mono float32 ``[frame_samples]`` at the model's rate, read-only.
 
     What a resampler holds cannot be exported: it is flushed, so that no sample is lost, and the next one starts
     afresh behind it. Input at the model's own rate goes on exactly where it was.
 
-    Channels are averaged; samples that are not finite become silence and are counted. Resampling is soxr's
+    Channels are averaged; samples that are not finite become silence and are counted, but in a block that is just one
+    frame as it should be: that is handed on as it is, and the worker looks at all frames of a step at once, for less.
+    Resampling is soxr's
     streaming mode, whose filter delay is compensated: sample k of the output lies at k / `sample_rate_hz`
     seconds of the input, only it comes out some milliseconds later. A change of format flushes what is under way.
     """
@@ -37,19 +39,19 @@ class Framer:
         self._rest = _NOTHING
         self.nan_samples = 0
 
-    def push(self, block: Block) -> Iterable[NDArray[np.float32]]:
+    def push(self, block: Block) -> Sequence[NDArray[np.float32]]:
         """Return the frames that `block` completes. Raises `AudioError`, before anything is taken, where it is bad."""
         pcm, format = block.pcm, block.format
         same = format is self._format or format == self._format
         if same and self._resampler is None and self._is_one_frame(pcm):
-            return (pcm.copy(),)
+            return (_kept(pcm),)
         samples = self._mono(block)
         late = _NOTHING if same else self._change_to(format)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         return self._cut(np.concatenate((self._rest, late, samples)))
 
-    def flush(self) -> Iterable[NDArray[np.float32]]:
+    def flush(self) -> Sequence[NDArray[np.float32]]:
         """Return what is left, the last frame padded with silence; then start as if new."""
         samples = np.concatenate((self._rest, self._change_to(None)))
         missing = -len(samples) % self._frame
@@ -72,7 +74,6 @@ class Framer:
             and pcm.shape == (self._frame,)
             and pcm.dtype == _FLOAT32
             and not len(self._rest)
-            and math.isfinite(pcm.dot(pcm))
         )
 
     def _mono(self, block: Block) -> NDArray[np.float32]:
@@ -95,7 +96,17 @@ class Framer:
         self._format = format
         return late
 
-    def _cut(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+    def _cut(self, samples: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
         whole = len(samples) - len(samples) % self._frame
         self._rest = samples[whole:].copy() if whole < len(samples) else _NOTHING
-        return samples[:whole].reshape(-1, self._frame)
+        samples.flags.writeable = False
+        return list(samples[:whole].reshape(-1, self._frame))
+
+
+def _kept(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a copy that nobody can write to.
+
+    Unlike an array's own `copy` it is made with the interpreter lock held: to give that up, and wait for it again, for
+    the sake of a few kilobytes would cost the worker more than the copy itself.
+    """
+    return np.frombuffer(pcm.tobytes(), np.float32)

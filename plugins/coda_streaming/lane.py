@@ -39,7 +39,8 @@ class StreamLane:
     """See `coda_core.interfaces.Lane`.
 
     Who may touch what: `queue`, `commands`, `paused`, `gap`, `frame` and `removed` are guarded by the worker's
-    condition; `said`, `prompt_left` and `last_arrival_s` belong to the worker; all else belongs to the event loop.
+    condition; `said`, `prompt_left`, `last_arrival_s` and `nan_heard` belong to the worker; all else belongs to the
+    event loop.
     """
 
     def __init__(self, manager: Streaming, conversation: str, slot: int, options: SlotOptions) -> None:
@@ -61,6 +62,8 @@ class StreamLane:
         self.prompt_left = 0
         """Steps that the prompt still takes; no input is heard meanwhile."""
         self.last_arrival_s: float | None = None
+        self.nan_heard = 0
+        """Samples that were not finite in frames that came whole."""
         self.state: State = "live"
         self.fault = ""
         self.unanswered = 0
@@ -75,13 +78,19 @@ class StreamLane:
         """Set whenever `unanswered` fell or the lane ended."""
         self._manager = manager
         self._policy = manager.policy
+        self._worker = manager.worker
+        self._clock = manager.clock
         self._framer = Framer(manager.info.sample_rate_hz, manager.info.frame_samples)
         self._parking = False
         self._pushing = 0
 
     async def push(self, block: Block) -> None:
         self._require_open()
-        await self._enqueue(self._framer.push(block))
+        frames = self._framer.push(block)
+        if len(frames) == 1 and len(self.queue) < self._policy.buffer_frames:
+            self._put(frames[0])  # what live callers send: just one frame, and there is room for it
+        else:
+            await self._enqueue(frames)
 
     async def drain(self) -> None:
         self._require_open()
@@ -92,16 +101,16 @@ class StreamLane:
 
     async def pause(self) -> None:
         self.require_live()
-        worker = self._manager.worker
+        worker = self._worker
         with worker.condition:
             self.paused = True
-            self.paused_since_s = self._manager.clock.now()
+            self.paused_since_s = self._clock.now()
             worker.condition.notify()
         await worker.call(_between_steps)
 
     async def resume(self) -> None:
         self.require_live()
-        worker = self._manager.worker
+        worker = self._worker
         with worker.condition:
             self.paused = False
             self.last_arrival_s = None
@@ -109,7 +118,7 @@ class StreamLane:
 
     def command(self, command: Command) -> int:
         self._require_open()
-        with self._manager.worker.condition:
+        with self._worker.condition:
             self.commands.append(command)
             return self.frame
 
@@ -146,7 +155,7 @@ class StreamLane:
 
     @property
     def nan_samples(self) -> int:
-        return self._framer.nan_samples
+        return self._framer.nan_samples + self.nan_heard
 
     @property
     def parking(self) -> bool:
@@ -159,7 +168,7 @@ class StreamLane:
 
     def restore(self, frame: int, state: LaneState) -> None:
         """Go on where another lane was parked, but for its queue; before the worker knows of this one."""
-        self.paused, self.paused_since_s = True, self._manager.clock.now()
+        self.paused, self.paused_since_s = True, self._clock.now()
         self.frame = self.frames_before = frame
         self.said = dict(state.said)
         self.prompt_left, self.gap = state.prompt_left, state.gap
@@ -168,8 +177,8 @@ class StreamLane:
 
     def refill(self, queue: Sequence[NDArray[np.float32]]) -> None:
         """Queue the frames that waited where the conversation was parked, as if they came in now."""
-        now = self._manager.clock.now()
-        with self._manager.worker.condition:
+        now = self._clock.now()
+        with self._worker.condition:
             self.queue.extend(Queued(pcm, now) for pcm in queue)
             self.unanswered += len(queue)
 
@@ -191,15 +200,15 @@ class StreamLane:
 
     def _put(self, frame: NDArray[np.float32]) -> bool:
         """Queue a frame, after making room by policy; return whether it was taken."""
-        queued = Queued(frame, self._manager.clock.now())
-        condition = self._manager.worker.condition
-        with condition:
-            if len(self.queue) >= self._policy.buffer_frames and not self._parking and not self._make_room():
+        queued = Queued(frame, self._clock.now())
+        queue = self.queue
+        with self._worker.lock:
+            if len(queue) >= self._policy.buffer_frames and not self._parking and not self._make_room():
                 return False
-            self.queue.append(queued)
+            queue.append(queued)
             self.unanswered += 1
-            if len(self.queue) == 1 and self._manager.wants_to_know():
-                condition.notify()
+            if len(queue) == 1 and self._manager.wants_to_know(self):
+                self._worker.condition.notify()
         return True
 
     def _make_room(self) -> bool:
@@ -233,6 +242,8 @@ class StreamLane:
 
     def _require_open(self) -> None:
         """Raise where the lane takes no input: it has ended, or is on its way out of its slot."""
+        if self.state == "live" and not self._parking:
+            return
         self.require_live()
         if self._parking:
             raise ConversationParked(f"conversation {self.conversation} is being parked; resume it first")

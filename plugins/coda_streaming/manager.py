@@ -192,9 +192,9 @@ class Streaming:
             end_to_end_s=end_to_end,
         )
 
-    def wants_to_know(self) -> bool:
-        """Return whether the worker should look again at what is ready; with its condition held."""
-        return self._pipeline.worth_waking()
+    def wants_to_know(self, lane: StreamLane) -> bool:
+        """Return whether the worker should look again, as the lane has a first frame; with its condition held."""
+        return self._pipeline.worth_waking(lane)
 
     async def checkpoint_lane(self, lane: StreamLane) -> ParkedState:
         """Return what the lane could go on from; it goes on here."""
@@ -311,7 +311,8 @@ class Streaming:
         for lane in step.prompted:
             lane.prompted.set()
         for lane in step.lanes:
-            lane.unanswered = max(0, lane.unanswered - 1)
+            if lane.unanswered:
+                lane.unanswered -= 1
             lane.moved.set()
 
     def _processor_lost(self, error: BaseException) -> None:

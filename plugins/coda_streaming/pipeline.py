@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from coda_core.errors import CodaError, ProcessorLost
 from coda_core.events import Event, Fault, Gap
 from coda_core.interfaces import ParkedState, Processor, StepInput, StepOutput
 from coda_core.records import record
-from coda_streaming.activity import Side, SpeechActivity
+from coda_streaming.activity import Side, SpeechActivity, levels_dbfs
 from coda_streaming.commanding import cancelled, noticed, pass_on
 from coda_streaming.following import FollowerThread
 from coda_streaming.lane import Queued, StreamLane
@@ -29,14 +30,12 @@ from coda_streaming.lane_state import LaneState
 from coda_streaming.parking import Asked, SlotState
 from coda_streaming.policy import Policy
 from coda_streaming.prompting import Prompting, step_with
-from coda_streaming.recording import check, frames_and_records
+from coda_streaming.recording import check, frames_and_records, silenced
 from coda_streaming.worker import Worker
 
 __all__ = ["Pipeline", "StepDone"]
 
 _logger = logging.getLogger("coda.streaming")
-
-_NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 _OVERDUE_FRAMES = 1.5
 """Frames after the last one at which input counts as missing, where silence stands in for it."""
@@ -75,7 +74,7 @@ class Pipeline:
     ) -> None:
         self.processor = processor
         self.lanes: dict[int, StreamLane] = {}
-        """By slot; guarded by the worker's condition."""
+        """By slot, in ascending order; guarded by the worker's condition."""
         self._info = processor.info
         self._worker = worker
         self._clock = clock
@@ -84,10 +83,15 @@ class Pipeline:
         self._hand_over = hand_over
         self._lost = lost
         self._dead = False
+        self._idle, self._missing = True, 0
+        """Whether nothing was ready when the worker last looked, and how many lanes had no frame; by its condition."""
         slots, activity = self._info.slots, policy.activity
         self._caller = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
         self._moshi = SpeechActivity(slots, activity.threshold_dbfs, activity.margin_db, activity.hangover_frames)
         self._spoke_s = np.zeros(slots, np.float64)
+        self._batch = np.zeros((slots, self._info.frame_samples), np.float32)
+        self._silence = np.zeros(self._info.frame_samples, np.float32)
+        self._silence.flags.writeable = False
         self._prompting = Prompting(self._info.frame_s, realtime=policy.realtime)
 
     def spoke_s(self, lane: StreamLane) -> float:
@@ -148,22 +152,17 @@ class Pipeline:
         if not self._dead:
             self.processor.close(lane.slot)
 
-    def worth_waking(self) -> bool:
-        """Return whether a first frame in some lane's queue changes when the next step starts.
+    def worth_waking(self, lane: StreamLane) -> bool:
+        """Return whether the first frame in a lane's queue changes when the next step starts.
 
         With the condition held. It does where nothing was ready before, and where everybody is ready now; in
         between the worker would only wake, look and wait for the same moment again.
         """
-        ready = waiting = 0
-        for lane in self.lanes.values():
-            if not lane.paused and not lane.prompt_left:
-                if lane.queue:
-                    ready += 1
-                else:
-                    waiting += 1
-                if waiting and ready > 1:
-                    return False
-        return True
+        if lane.paused or lane.prompt_left:
+            return False
+        was_idle, self._idle = self._idle, False
+        self._missing -= 1
+        return was_idle or self._missing <= 0
 
     # Called by the worker
 
@@ -171,15 +170,20 @@ class Pipeline:
         if self._dead or (self._policy.overflow is None and any(follower.full for follower in self._followers)):
             return None
         oldest: float | None = None
-        everybody = True
+        everybody, missing = True, 0
         for lane in self.lanes.values():
             if lane.paused or lane.prompt_left:
                 continue
-            ready = lane.queue[0].arrival_s if lane.queue else self._overdue_at(lane)
+            if lane.queue:
+                ready: float | None = lane.queue[0].arrival_s
+            else:
+                missing += 1
+                ready = self._overdue_at(lane)
             if ready is None:
                 everybody = False
             elif oldest is None or ready < oldest:
                 oldest = ready
+        self._idle, self._missing = oldest is None, missing
         if oldest is None and self._prompting:
             others = (lane for lane in self.lanes.values() if not lane.paused and not lane.prompt_left)
             return self._prompting.due(others, self._clock.now())
@@ -197,13 +201,13 @@ class Pipeline:
             events += pass_on(self.processor, lane, commands)
         slots = np.array([lane.slot for lane in lanes], np.int64)
         arrival_s = np.array([each.arrival_s for each in queued], np.float64)
-        heard = self._caller.hear(slots, self._joined([each.pcm for each in queued]))
+        heard, pcm = self._hear(lanes, slots, queued)
         start = self._clock.now()
         faults: list[tuple[StreamLane, str]] = []
-        frames: list[AudioFrame] = []
+        frames: Sequence[AudioFrame] = ()
         stage_s: Mapping[str, float] = {}
         try:
-            batch = StepInput(slots, heard.pcm, heard.speaking)
+            batch = StepInput(slots, pcm, heard.speaking)
             output, failed_riders = step_with(self._step, batch, riders) if riders else (self._step(batch), ())
         except ProcessorLost as error:
             self.fail(error)
@@ -240,15 +244,35 @@ class Pipeline:
             return lane.last_arrival_s + _OVERDUE_FRAMES * self._info.frame_s
         return None
 
+    def _hear(
+        self, lanes: Sequence[StreamLane], slots: NDArray[np.int64], queued: Sequence[Queued]
+    ) -> tuple[Side, NDArray[np.float32]]:
+        """Return the callers' side of a step, and its frames as the processor gets them, ``[n, frame_samples]``."""
+        frames = [each.pcm for each in queued]
+        pcm = self._joined(frames)
+        levels = levels_dbfs(pcm)
+        if not np.isfinite(levels).all():
+            frames = silenced(lanes, pcm)
+            pcm = self._joined(frames)
+            levels = levels_dbfs(pcm)
+        return Side(frames, levels, self._caller.update(slots, levels)), pcm
+
     def _joined(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return frames as one array ``[n, frame_samples]``, read-only as followers and readers share it."""
-        joined = np.concatenate(frames or [_NOTHING]).reshape(len(frames), self._info.frame_samples)
-        joined.flags.writeable = False
-        return joined
+        """Return frames as one array ``[n, frame_samples]`` that is good for this step only.
+
+        A new one for each step would be so large that the allocator takes it from the system and gives it back: that
+        costs ten times the copy.
+        """
+        batch = self._batch[: len(frames)]
+        if frames:
+            np.concatenate(frames, out=batch.reshape(-1))
+        return batch
 
     def _step(self, batch: StepInput) -> StepOutput:
         output = self.processor.step(batch)
         check(output, batch.pcm.shape)
+        if np.may_share_memory(output.pcm, batch.pcm):  # the next step would write over it
+            output = attrs.evolve(output, pcm=output.pcm.copy())
         return output
 
     def _take(self) -> tuple[list[StreamLane], list[Queued], list[Gap], list[tuple[StreamLane, list[Command]]]]:
@@ -258,8 +282,7 @@ class Pipeline:
         commanded: list[tuple[StreamLane, list[Command]]] = []
         with self._worker.condition:
             now = self._clock.now()
-            for slot in sorted(self.lanes):
-                lane = self.lanes[slot]
+            for lane in self.lanes.values():
                 if lane.paused or lane.prompt_left:
                     continue
                 if lane.queue:
@@ -269,7 +292,7 @@ class Pipeline:
                     ready = self._overdue_at(lane)
                     if ready is None or ready > now:
                         continue
-                    frame = Queued(np.zeros(self._info.frame_samples, np.float32), ready)
+                    frame = Queued(self._silence, ready)
                     lane.last_arrival_s = ready - (_OVERDUE_FRAMES - 1) * self._info.frame_s
                     lane.filled += 1
                 if lane.gap:
@@ -291,10 +314,11 @@ class Pipeline:
         heard: Side,
         output: StepOutput,
         done: float,
-    ) -> list[AudioFrame]:
+    ) -> Sequence[AudioFrame]:
         """Make the step's records and frames, and put the records to the followers."""
         output.pcm.flags.writeable = False
-        spoken = self._moshi.hear(slots, output.pcm)
+        levels = levels_dbfs(output.pcm)
+        spoken = Side(list(output.pcm), levels, self._moshi.update(slots, levels))
         self._spoke_s[slots[heard.speaking | spoken.speaking]] = done
         hangover = self._policy.activity.hangover_frames
         frames, records = frames_and_records(lanes, arrival_s, heard, spoken, output, done, self._info, hangover)
@@ -338,5 +362,5 @@ class Pipeline:
         self._spoke_s[lane.slot] = self._clock.now()
         with self._worker.condition:
             self._prompting.note(lane)
-            self.lanes[lane.slot] = lane
+            self.lanes = dict(sorted([*self.lanes.items(), (lane.slot, lane)]))
         return bool(lane.prompt_left)

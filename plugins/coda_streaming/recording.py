@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coda_core.audio import AudioFrame
 from coda_core.errors import ModelError
-from coda_core.interfaces import ProcessorInfo, StepOutput, StepRecord
+from coda_core.interfaces import ProcessorInfo, StepOutput, StepRecords
 from coda_streaming.activity import Side
 from coda_streaming.lane import StreamLane
 
-__all__ = ["check", "frames_and_records"]
+__all__ = ["check", "frames_and_records", "silenced"]
 
 
 def frames_and_records(
@@ -25,69 +26,53 @@ def frames_and_records(
     done_s: float,
     info: ProcessorInfo,
     hangover_frames: int,
-) -> tuple[list[AudioFrame], list[StepRecord]]:
+) -> tuple[Sequence[AudioFrame], StepRecords]:
     """Return a frame and a record for each of `lanes`, in their order and without those that failed.
 
-    Everything that is there once for each lane is turned into Python's own values at once, and nothing is given by
-    name: this loop is what a frame costs the worker.
+    Of what a frame costs the worker this is much, so nothing is given by name and the loop is `map`'s.
     """
-    frames: list[AudioFrame] = []
-    records: list[StepRecord] = []
-    rate, padding = info.sample_rate_hz, info.vocabulary.padding
-    for (
-        lane,
-        caller_pcm,
-        pcm,
-        caller_level,
-        level,
-        caller_speaking,
-        speaking,
-        lateness,
+    valid = output.valid
+    records = StepRecords(
+        tuple([lane.conversation for lane in lanes]),
+        np.array([lane.frame - 1 for lane in lanes], np.int64),
+        heard.frames,
+        spoken.frames,
         valid,
-        token,
-        probability,
-        failed,
-        injected,
-    ) in zip(
-        lanes,
-        heard.pcm,
-        spoken.pcm,
-        heard.dbfs.tolist(),
-        spoken.dbfs.tolist(),
-        heard.speaking.tolist(),
-        spoken.speaking.tolist(),
-        (done_s - info.frame_s - arrival_s).tolist(),
-        output.valid.tolist(),
-        output.token.tolist(),
-        output.probability.tolist(),
-        output.failed.tolist(),
-        [False] * len(lanes) if output.injected is None else output.injected.tolist(),
-        strict=True,
-    ):
-        if failed:
-            continue
-        conversation, index = lane.conversation, lane.frame - 1
-        frames.append(
-            AudioFrame(conversation, index, pcm, caller_pcm, rate, valid, lateness, caller_speaking, speaking)
-        )
-        records.append(
-            StepRecord(
-                conversation,
-                index,
-                caller_pcm,
-                pcm if valid else None,
-                caller_level,
-                level,
-                caller_speaking,
-                speaking,
-                token if valid else padding,
-                probability,
-                lateness,
-                injected,
-                hangover_frames,
-            )
-        )
-    return frames, records
+        heard.dbfs,
+        spoken.dbfs,
+        heard.speaking,
+        spoken.speaking,
+        np.where(valid, output.token, info.vocabulary.padding),
+        output.probability,
+        done_s - info.frame_s - arrival_s,
+        output.injected,
+        hangover_frames,
+    )
+    if output.failed.any():
+        records = records.narrow(np.flatnonzero(~output.failed).tolist())
+    frames = map(
+        AudioFrame,
+        records.conversation,
+        records.frame.tolist(),
+        records.spoken,
+        records.heard,
+        repeat(info.sample_rate_hz),
+        records.valid.tolist(),
+        records.lateness_s.tolist(),
+        records.caller_speaking.tolist(),
+        records.moshi_speaking.tolist(),
+    )
+    return tuple(frames), records
+
+
+def silenced(lanes: Sequence[StreamLane], pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the frames of `lanes` with silence for samples that are not finite, which are counted."""
+    bad = ~np.isfinite(pcm)
+    for lane, count in zip(lanes, bad.sum(axis=1).tolist(), strict=True):
+        lane.nan_heard += count
+    sound = np.where(bad, np.float32(0), pcm)
+    sound.flags.writeable = False
+    return list(sound)
 
 
 def check(output: StepOutput, shape: tuple[int, ...]) -> None:

@@ -45,7 +45,9 @@ class Worker:
     _registry: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str, clock: Clock) -> None:
-        self.condition = threading.Condition()
+        self.lock = threading.RLock()
+        """The condition's: where nobody is to be notified it is quicker than that."""
+        self.condition = threading.Condition(self.lock)
         """Guards the queues that `Pipelined.due` looks at; notify it when one of them changed."""
         self._clock = clock
         self._calls: deque[Callable[[], None]] = deque()

@@ -19,7 +19,7 @@ from reporting import Result, arguments, interleave, report
 
 from coda_core.clock import SystemClock
 from coda_core.events import Closed, Event, Opened, event_to_json
-from coda_core.interfaces import ProcessorInfo, StepRecord
+from coda_core.interfaces import ProcessorInfo, StepRecord, StepRecords
 from coda_core.text import ExtractedText, Vocabulary
 from coda_state.config import ConversationManagerConfig
 from coda_state.conversation import ConversationManager
@@ -91,7 +91,7 @@ def fed(manager: ConversationManager, conversations: int, steps: int, metric: st
     idle: list[float] = []
     used: list[float] = []
 
-    def feed(step: Sequence[StepRecord]) -> None:
+    def feed(step: StepRecords) -> None:
         before = time.thread_time()
         manager.feed(step)
         used.append(time.thread_time() - before)
@@ -110,12 +110,12 @@ def fed(manager: ConversationManager, conversations: int, steps: int, metric: st
         yield Result(case=case, metric=f"{metric}, processor p{rank}", unit="ms", value=seconds * 1000)
 
 
-def nothing(step: Sequence[StepRecord]) -> Sequence[Event]:
+def nothing(step: StepRecords) -> Sequence[Event]:
     del step
     return ()
 
 
-def talking(conversations: int, steps: int) -> Iterator[list[StepRecord]]:
+def talking(conversations: int, steps: int) -> Iterator[StepRecords]:
     """Yield steps in which everybody takes turns of random lengths, and Moshi has a text token in every third."""
     draw = random.Random(0)
     left = [[draw.randint(1, 50), draw.randint(1, 50)] for _ in range(conversations)]
@@ -144,7 +144,7 @@ def talking(conversations: int, steps: int) -> Iterator[list[StepRecord]]:
                     lateness_s=draw.random() * 0.05,
                 )
             )
-        yield step
+        yield StepRecords.of(step)
 
 
 def word(name: str, sequence: int, draw: random.Random) -> ExtractedText:

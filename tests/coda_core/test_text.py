@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,3 +82,4 @@ def test_extracted_text_in_json_is_what_readers_of_a_transcript_expect() -> None
 
 def test_text_tokens_are_those_that_stand_for_something_said() -> None:
     assert [token for token in range(-2, 9) if VOCABULARY.is_text(token)] == [2, 4, 5]
+    assert np.flatnonzero(VOCABULARY.are_text(np.arange(-3, 12))).tolist() == [5, 7, 8]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from coda_core.errors import ConversationClosed, StoreError
 from coda_core.fields import fields_of
-from coda_core.interfaces import Context, MonologueExtractor, ProcessorInfo, StepRecord
+from coda_core.interfaces import Context, MonologueExtractor, ProcessorInfo, StepRecord, StepRecords
 from coda_core.testing import ManualClock
 from coda_core.text import ExtractedText, Vocabulary
 from coda_moshi.config import InnerMonologueConfig
@@ -67,7 +67,7 @@ def _extractor(**settings: Any) -> InnerMonologue:
 def _feed(extractor: InnerMonologue, tokens: Sequence[int], first: int = 0) -> list[ExtractedText]:
     found: list[ExtractedText] = []
     for frame, token in enumerate(tokens, first):
-        found += extractor.feed([_record(frame, token)])
+        found += extractor.feed(StepRecords.of([_record(frame, token)]))
     return found
 
 
@@ -80,9 +80,9 @@ _SPEECH = [_PAD, _EPAD, _I, _AM, _PAD, _FINE, _STOP, *[_PAD] * 20, _EPAD, _OH, _
 
 def test_a_word_says_when_how_sure_and_by_whom() -> None:
     extractor = _extractor()
-    assert extractor.feed([_record(10, _FINE, probability=0.9)]) == []
-    assert extractor.feed([_record(11, _STOP, probability=0.4)]) == []
-    (fine,) = extractor.feed([_record(12, _OH)])
+    assert extractor.feed(StepRecords.of([_record(10, _FINE, probability=0.9)])) == []
+    assert extractor.feed(StepRecords.of([_record(11, _STOP, probability=0.4)])) == []
+    (fine,) = extractor.feed(StepRecords.of([_record(12, _OH)]))
     assert fine == ExtractedText(
         conversation="c",
         frame=10,
@@ -99,7 +99,9 @@ def test_a_word_says_when_how_sure_and_by_whom() -> None:
 
 def test_continuous_delivers_each_word_as_it_completes() -> None:
     extractor = _extractor()
-    delivered = [(frame, _texts(extractor.feed([_record(frame, token)]))) for frame, token in enumerate(_SPEECH)]
+    delivered = [
+        (frame, _texts(extractor.feed(StepRecords.of([_record(frame, token)])))) for frame, token in enumerate(_SPEECH)
+    ]
     assert [each for each in delivered if each[1]] == [(3, ["I"]), (5, ["am"]), (9, ["fine."]), (31, ["oh"])]
     assert extractor.close("c") == []
 
@@ -149,12 +151,12 @@ def test_text_of_a_conversation_that_is_not_open_is_refused() -> None:
 
 def test_a_gap_ends_a_word_and_a_phrase() -> None:
     words = _extractor()
-    words.feed([_record(0, _FINE)])
-    assert _texts(words.feed([_record(2, _STOP, missed_before=1)])) == ["fine"]
+    words.feed(StepRecords.of([_record(0, _FINE)]))
+    assert _texts(words.feed(StepRecords.of([_record(2, _STOP, missed_before=1)]))) == ["fine"]
     assert _texts(words.close("c")) == ["."]
     phrases = _extractor(mode="buffered")
     _feed(phrases, [_I, _AM])
-    assert _texts(phrases.feed([_record(5, _FINE, missed_before=3)])) == ["I am"]
+    assert _texts(phrases.feed(StepRecords.of([_record(5, _FINE, missed_before=3)]))) == ["I am"]
     assert _texts(phrases.close("c")) == ["fine"]
 
 
@@ -163,7 +165,7 @@ def test_what_is_below_the_threshold_is_withheld_and_counted(caplog: pytest.LogC
     found = [
         item
         for frame, (token, probability) in enumerate([(_I, 0.9), (_AM, 0.2), (_FINE, 0.8), (_OH, 0.3), (_I, 0.71)])
-        for item in extractor.feed([_record(frame, token, probability=probability)])
+        for item in extractor.feed(StepRecords.of([_record(frame, token, probability=probability)]))
     ]
     assert _texts(found) == ["I", "fine"]
     assert _texts(extractor.text("c", 10.0)) == ["I", "fine", "I"]
@@ -194,7 +196,7 @@ def _run(records: Sequence[Sequence[StepRecord]], conversations: Sequence[str], 
     extractor = InnerMonologue(config, logging.getLogger("coda.test"))
     for conversation in conversations:
         extractor.open(conversation, _INFO)
-    found = [item for step in records for item in extractor.feed(step)]
+    found = [item for step in records for item in extractor.feed(StepRecords.of(step))]
     for conversation in conversations:
         found += extractor.close(conversation)
     return found
@@ -252,7 +254,7 @@ def test_injected_text_is_marked_and_never_withheld() -> None:
     spoken = ((_I, False), (_AM, True), (_FINE, True), (_STOP, False), (_OH, False))
     found: list[ExtractedText] = []
     for frame, (token, injected) in enumerate(spoken):
-        found += extractor.feed([_record(frame, token, probability=0.01, injected=injected)])
+        found += extractor.feed(StepRecords.of([_record(frame, token, probability=0.01, injected=injected)]))
     found += extractor.close("c")
     assert [(item.text, item.injected) for item in found] == [("am", True), ("fine.", True)]
 
@@ -260,10 +262,10 @@ def test_injected_text_is_marked_and_never_withheld() -> None:
 def test_no_phrase_joins_injected_text_with_its_own() -> None:
     extractor = _extractor(mode="buffered")
     for frame, (token, injected) in enumerate(((_I, False), (_AM, True), (_FINE, True))):
-        found = extractor.feed([_record(frame, token, injected=injected)])
+        found = extractor.feed(StepRecords.of([_record(frame, token, injected=injected)]))
     assert [(item.text, item.injected) for item in found] == [("I", False)]
     assert [(item.text, item.injected) for item in extractor.text("c", 9.0)] == [("I", False), ("am fine", True)]
-    found = extractor.feed([_record(3, _OH), _record(4, _I)])
+    found = extractor.feed(StepRecords.of([_record(3, _OH), _record(4, _I)]))
     assert [(item.text, item.injected) for item in found] == [("am fine", True)]
 
 
@@ -287,8 +289,8 @@ def test_a_parked_conversation_gets_the_text_of_an_uninterrupted_one(
             after.open("c", _INFO, before.export("c"))
             parked = after
         record = _record(frame, token, probability=probability, injected=injected)
-        expected.append(whole.feed([record]))
-        found.append(parked.feed([record]))
+        expected.append(whole.feed(StepRecords.of([record])))
+        found.append(parked.feed(StepRecords.of([record])))
         assert parked.text("c", 2.0) == whole.text("c", 2.0)
     assert parked.export("c") == whole.export("c")
     assert [*found, parked.close("c")] == [*expected, whole.close("c")]

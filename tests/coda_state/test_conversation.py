@@ -23,6 +23,7 @@ from coda_core.interfaces import (
     StateManager,
     StateStore,
     StepRecord,
+    StepRecords,
     Unfinished,
 )
 from coda_core.state import PhaseChanged, Snapshot, TurnEnded
@@ -86,7 +87,7 @@ def steps(
 
 
 def fed(manager: StateManager, records: Iterator[StepRecord]) -> list[Event]:
-    return [event for record in records for event in manager.feed([record])]
+    return [event for record in records for event in manager.feed(StepRecords.of([record]))]
 
 
 EXCHANGE = "#" * 20 + "." * 40, "." * 30 + "#" * 20 + "." * 10
@@ -122,7 +123,7 @@ def test_conversations_in_one_step_do_not_mix(manager: StateManager) -> None:
         manager.open(name, INFO)
     first, second = steps("a", *EXCHANGE), steps("b", "." * 60, "." * 60)
     for both in zip(first, second, strict=True):
-        manager.feed(both)
+        manager.feed(StepRecords.of(both))
     views = {name: manager.view(name) for name in "ab"}
     assert {name: view and view.metrics.exchanges for name, view in views.items()} == {"a": 1, "b": 0}
 
@@ -156,9 +157,9 @@ def test_a_conversation_that_never_stepped_has_nothing_to_tell(manager: StateMan
 def test_skipped_records_count_as_the_ones_before(manager: StateManager) -> None:
     manager.open("a", INFO)
     records = list(steps("a", "#" * 40, "." * 40))
-    manager.feed(records[:1])
+    manager.feed(StepRecords.of(records[:1]))
     fed(manager, iter(records[1:10]))
-    manager.feed([attrs.evolve(records[25], missed_before=15)])
+    manager.feed(StepRecords.of([attrs.evolve(records[25], missed_before=15)]))
     view = manager.view("a")
     assert view is not None
     assert (view.frame, view.metrics.unseen_frames, view.metrics.caller_frames) == (26, 15, 26)
@@ -176,7 +177,13 @@ def test_lost_input_is_counted(manager: StateManager) -> None:
 def test_forced_tokens_say_nothing_of_confidence(manager: StateManager) -> None:
     manager.open("a", INFO)
     for record in steps("a", "." * 10, "#" * 10):
-        manager.feed([attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)])
+        manager.feed(
+            StepRecords.of(
+                StepRecords.of(
+                    [attrs.evolve(record, injected=record.frame < 4, probability=0.1 if record.frame < 4 else 0.9)]
+                )
+            )
+        )
     view = manager.view("a")
     assert view is not None
     assert (view.metrics.forced_tokens, view.metrics.text_tokens) == (4, 6)
@@ -219,7 +226,9 @@ def test_a_snapshot_has_the_latest_frame_of_each_second_where_frames_are_due(
     manager.open("a", INFO)
     manager.record([Opened(conversation="a", sequence=1, realtime=realtime)])
     for record in steps("a", "." * 30, "." * 30):
-        manager.feed([attrs.evolve(record, lateness_s=0.5 if record.frame == 17 else record.frame / 1000)])
+        manager.feed(
+            StepRecords.of([attrs.evolve(record, lateness_s=0.5 if record.frame == 17 else record.frame / 1000)])
+        )
     last = list(manager.close("a"))[-1]
     assert isinstance(last, Snapshot)
     assert last.lateness_s == (((0, 0.011), (12, 0.5), (24, 0.029)) if realtime else ())

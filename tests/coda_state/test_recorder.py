@@ -16,7 +16,7 @@ import pytest
 from coda_core.audio import to_int16
 from coda_core.errors import StoreError
 from coda_core.events import Closed, Event, Fault, Opened
-from coda_core.interfaces import Context, ParkedState, ProcessorInfo, SlotOptions, StepRecord
+from coda_core.interfaces import Context, ParkedState, ProcessorInfo, SlotOptions, StepRecord, StepRecords
 from coda_core.recording import Recording, part_name, read_recording
 from coda_core.text import Vocabulary
 from coda_state import recorder
@@ -91,7 +91,7 @@ def begin(manager: ConversationManager, conversation: str, *, record: bool = Tru
 
 
 def fed(manager: ConversationManager, records: Iterable[StepRecord]) -> list[Event]:
-    return [event for record in records for event in manager.feed([record])]
+    return [event for record in records for event in manager.feed(StepRecords.of([record]))]
 
 
 def read(store: Fragile, conversation: str) -> Recording:
@@ -119,7 +119,7 @@ def test_every_frame_is_recorded_to_the_bit_and_only_where_it_is_asked_for(
     begin(manager, "a")
     begin(manager, "b", record=False)
     for one, other in zip(steps("a", range(260)), steps("b", range(260)), strict=True):
-        manager.feed([one, other])
+        manager.feed(StepRecords.of([one, other]))
     manager.close("a")
     manager.close("b")
     manager.finish()
@@ -221,7 +221,7 @@ def test_purged_with_its_conversation_it_leaves_no_byte(
     begin(manager, "a")
     begin(manager, "b")
     for one, other in zip(steps("a", range(300)), steps("b", range(300)), strict=True):
-        manager.feed([one, other])
+        manager.feed(StepRecords.of([one, other]))
     manager.record([Closed(conversation="a", sequence=2, time_s=1.0), Closed(conversation="b", sequence=2, time_s=9.0)])
     for conversation in "ab":
         manager.close(conversation)

@@ -193,3 +193,36 @@ def test_parked_anywhere_it_goes_on_as_if_nothing_was(seed: int) -> None:
         parked.take(RULES, caller, moshi, text, True, pieces)
     assert pieces == told
     assert attrs.asdict(parked) == attrs.asdict(whole)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_frames_in_which_nothing_happens_can_be_skipped(seed: int) -> None:
+    """Told only of what `still` does not promise, a time line finds the same, at the same frames."""
+    draw = random.Random(seed)
+    hangover = draw.choice([0, 1, 4, 10])
+    rules = Rules(turn_pause=draw.randint(1, 14), waiting_after=draw.randint(1, 40), yield_within=draw.randint(0, 12))
+    told, skipping = Timeline(hangover=hangover), Timeline(hangover=hangover)
+    events, found = list[Event](), list[Event]()
+    flags, due, skipped = (False, False, False), 0, 0
+    for at in range(400):
+        before = flags
+        flags = (flags[0] ^ (draw.random() < 0.05), flags[1] ^ (draw.random() < 0.05), flags[2] or draw.random() < 0.2)
+        text = draw.random() < (0.3 if flags[1] else 0.05)
+        caller, moshi, audible = flags
+        told.take(rules, caller, moshi, text, audible, events)
+        if flags != before or at >= due or (text and not skipping.speech):
+            skipping.skip(at - skipping.seen)
+            skipping.take(rules, caller, moshi, text, audible, found)
+            due = skipping.seen + skipping.still(rules)
+        else:
+            skipped += 1
+            if text:
+                skipping.texts.append(at)
+        if draw.random() < 0.02:
+            skipping.skip(at + 1 - skipping.seen)
+            assert skipping == told
+    skipping.skip(400 - skipping.seen)
+    told.finish(rules, events)
+    skipping.finish(rules, found)
+    assert (skipping, found) == (told, events)
+    assert skipped > 100

@@ -243,6 +243,53 @@ async def test_records_carry_levels_and_activity_of_both_sides_and_frames_the_ac
     assert told == [(record.caller_speaking, record.moshi_speaking) for record in follower.records]
 
 
+async def test_samples_that_are_not_finite_become_silence_and_are_counted(open_bench: OpenBench) -> None:
+    """Also in frames that come whole, which nobody looks at before the step."""
+    follower = Recorder()
+    bad = frames(3)
+    bad[[5, FRAME + 7, FRAME + 8, 2 * FRAME]] = np.nan, np.inf, -np.inf, np.nan
+    async with open_bench(OfflineConfig(), followers={"rec": follower}) as bench:
+        sick, sound = await open_lane(bench, "sick"), await open_lane(bench, "sound")
+        for at in range(3):
+            await sick.push(Block(bad[at * FRAME : (at + 1) * FRAME], AudioFormat()))
+            await sound.push(Block(frames(1, seed=at), AudioFormat()))
+        await sick.drain()
+        await sound.drain()
+        assert (sick.measures().nan_samples, sound.measures().nan_samples) == (4, 0)
+        clean = np.where(np.isfinite(bad), bad, 0)
+        np.testing.assert_array_equal(spoken(bench, "sick"), -clean)
+        for name, heard in (("sick", clean), ("sound", np.concatenate([frames(1, seed=at) for at in range(3)]))):
+            np.testing.assert_array_equal(np.concatenate([frame.heard for frame in bench.frames[name]]), heard)
+        await bench.manager.call("rec", lambda: None)
+    assert all(np.isfinite(record.heard_dbfs) for record in follower.records)
+
+
+async def test_what_readers_share_nobody_can_write_to(open_bench: OpenBench) -> None:
+    """Also where a processor answers with the very memory that it was given, which is used again."""
+
+    class Mirror(ScriptedProcessor):
+        def step(self, batch: StepInput) -> StepOutput:
+            return attrs.evolve(super().step(batch), pcm=batch.pcm)
+
+    for processor in (ScriptedProcessor(), Mirror()):
+        async with open_bench(OfflineConfig(), processor=processor) as bench:
+            lane = await open_lane(bench)
+            for at in range(3):
+                await lane.push(block(1, seed=at))
+            await lane.push(block(2, seed=3))
+            await lane.push(Block(np.full(100, 0.1, np.float32), AudioFormat()))
+            await lane.drain()
+            given = np.concatenate([frames(1, seed=at) for at in range(3)] + [frames(2, seed=3)])
+            for frame in bench.frames["ada"]:
+                assert not frame.heard.flags.writeable
+                assert not frame.pcm.flags.writeable
+            np.testing.assert_array_equal(
+                np.concatenate([each.heard for each in bench.frames["ada"]])[: 5 * FRAME], given
+            )
+            expected = given if isinstance(processor, Mirror) else -given
+            np.testing.assert_array_equal(spoken(bench, "ada")[: 5 * FRAME], expected)
+
+
 @pytest.mark.parametrize("config", [RealtimeConfig(), OfflineConfig()])
 async def test_an_exception_in_a_step_ends_those_who_took_part_and_nobody_else(
     open_bench: OpenBench, config: RealtimeConfig | OfflineConfig

@@ -10,7 +10,7 @@ import numpy as np
 
 from coda_core.audio import FRAME_SAMPLES
 from coda_core.events import event_from_json, event_to_json
-from coda_core.interfaces import ProcessorInfo, StepRecord
+from coda_core.interfaces import ProcessorInfo, StepRecord, StepRecords
 from coda_core.testing.conformance.component import Conformance
 from coda_core.text import ExtractedText, Vocabulary
 
@@ -50,7 +50,7 @@ class MonologueExtractorConformance(Conformance):
             async with self.entered(tmp_path) as extractor:
                 extractor.open("a", INFO)
                 for frame, token in enumerate(SCRIPT):
-                    extractor.feed([record("a", frame, token)])
+                    extractor.feed(StepRecords.of([record("a", frame, token)]))
                 everything = list(extractor.text("a", 3600.0))
                 assert all(isinstance(text, ExtractedText) for text in everything)
                 assert list(extractor.text("a", 0.0)) == []
@@ -76,14 +76,14 @@ class MonologueExtractorConformance(Conformance):
                 extractor.open("a", INFO)
                 found = []
                 for frame, token in enumerate(SCRIPT[:after]):
-                    found += extractor.feed([record("a", frame, token)])
+                    found += extractor.feed(StepRecords.of([record("a", frame, token)]))
                 state = extractor.export("a")
                 assert isinstance(state, bytes)
                 extractor.close("a")
             async with self.entered(tmp_path) as extractor:
                 extractor.open("a", INFO, state)
                 for frame, token in enumerate(SCRIPT[after:], start=after):
-                    found += extractor.feed([record("a", frame, token)])
+                    found += extractor.feed(StepRecords.of([record("a", frame, token)]))
                 return [*found, *extractor.close("a")]
 
         whole = self._follow(tmp_path, {"a": SCRIPT})["a"]
@@ -98,7 +98,7 @@ class MonologueExtractorConformance(Conformance):
                 extractor.open("a", INFO)
                 for frame in (0, 1, 2, 30, 31, 32):
                     missed = 27 if frame == 30 else 0
-                    extractor.feed([record("a", frame, SCRIPT[frame % len(SCRIPT)], missed=missed)])
+                    extractor.feed(StepRecords.of([record("a", frame, SCRIPT[frame % len(SCRIPT)], missed=missed)]))
                 extractor.close("a")
 
         self.run(skip())
@@ -110,7 +110,7 @@ class MonologueExtractorConformance(Conformance):
                 for frame, token in enumerate(SCRIPT):
                     given = record("a", frame, token)
                     given.heard.flags.writeable = False
-                    extractor.feed([given])
+                    extractor.feed(StepRecords.of([given]))
                 extractor.close("a")
 
         self.run(look())
@@ -123,7 +123,7 @@ class MonologueExtractorConformance(Conformance):
                     extractor.open(name, INFO)
                 for frame in range(max(map(len, scripts.values()))):
                     step = [record(name, frame, each[frame]) for name, each in scripts.items() if frame < len(each)]
-                    for event in extractor.feed(step):
+                    for event in extractor.feed(StepRecords.of(step)):
                         found[event.conversation].append(event)
                 for name in scripts:
                     found[name] += extractor.close(name)
@@ -156,5 +156,5 @@ def _talk(extractor: Any, conversation: str, script: Sequence[int]) -> list[Any]
     extractor.open(conversation, INFO)
     found = []
     for frame, token in enumerate(script):
-        found += extractor.feed([record(conversation, frame, token)])
+        found += extractor.feed(StepRecords.of([record(conversation, frame, token)]))
     return [*found, *extractor.close(conversation)]

@@ -16,7 +16,7 @@ import pytest
 from coda_core.audio import FRAME_SAMPLES
 from coda_core.errors import StoreError
 from coda_core.events import Closed, Event, Gap, Opened, Paused, event_from_json, event_to_json
-from coda_core.interfaces import ParkedState, SlotOptions, StepRecord, Unfinished
+from coda_core.interfaces import ParkedState, SlotOptions, StepRecord, StepRecords, Unfinished
 from coda_core.state import ConversationState
 from coda_core.testing.conformance.component import PATIENCE_S, Conformance
 from coda_core.testing.conformance.extractor import INFO
@@ -173,21 +173,29 @@ class StateManagerConformance(Conformance):
         async def interrupted(after: int) -> list[Event]:
             async with self.managing(tmp_path) as (manager, _):
                 manager.open("a", INFO)
-                found = [event for frame in range(after) for event in manager.feed([_step("a", frame, 0)])]
+                found = [
+                    event for frame in range(after) for event in manager.feed(StepRecords.of([_step("a", frame, 0)]))
+                ]
                 state = manager.export("a")
                 assert isinstance(state, bytes)
                 assert manager.export("a") == state, "export leaves what it exports as it is"
                 manager.close("a")
             async with self.managing(tmp_path) as (manager, _):
                 manager.open("a", INFO, state)
-                found += [event for frame in range(after, _LONG) for event in manager.feed([_step("a", frame, 0)])]
+                found += [
+                    event
+                    for frame in range(after, _LONG)
+                    for event in manager.feed(StepRecords.of([_step("a", frame, 0)]))
+                ]
                 view = manager.view("a")
                 return [*found, *manager.close("a"), *([] if view is None else [Paused(frame=view.frame)])]
 
         async def whole() -> list[Event]:
             async with self.managing(tmp_path) as (manager, _):
                 manager.open("a", INFO)
-                found = [event for frame in range(_LONG) for event in manager.feed([_step("a", frame, 0)])]
+                found = [
+                    event for frame in range(_LONG) for event in manager.feed(StepRecords.of([_step("a", frame, 0)]))
+                ]
                 view = manager.view("a")
                 return [*found, *manager.close("a"), *([] if view is None else [Paused(frame=view.frame)])]
 
@@ -201,7 +209,9 @@ class StateManagerConformance(Conformance):
             async with self.managing(tmp_path) as (manager, _):
                 manager.open("a", INFO)
                 for frame in (0, 1, 2, 30, 31, 32):
-                    manager.feed([attrs.evolve(_step("a", frame, 0), missed_before=27 if frame == 30 else 0)])
+                    manager.feed(
+                        StepRecords.of([attrs.evolve(_step("a", frame, 0), missed_before=27 if frame == 30 else 0)])
+                    )
                 view = manager.view("a")
                 assert view is not None
                 assert 0 < view.frame <= 33
@@ -216,7 +226,7 @@ class StateManagerConformance(Conformance):
                 for frame in range(40):
                     given = _step("a", frame, 0)
                     before = given.heard.copy()
-                    manager.feed([given])
+                    manager.feed(StepRecords.of([given]))
                     assert np.array_equal(given.heard, before), "records are shared with other followers"
                 manager.close("a")
 
@@ -230,7 +240,7 @@ class StateManagerConformance(Conformance):
                 manager.open("a", INFO)
                 sizes = []
                 for frame in range(6_000):
-                    manager.feed([_step("a", frame % _LONG, 0, at=frame)])
+                    manager.feed(StepRecords.of([_step("a", frame % _LONG, 0, at=frame)]))
                     if frame in (999, 5_999):
                         sizes.append(len(manager.export("a")))
                 manager.close("a")
@@ -247,7 +257,7 @@ class StateManagerConformance(Conformance):
                 assert manager.view("a") is None, "who is not open has no view"
                 manager.open("a", INFO)
                 for frame in range(60):
-                    manager.feed([_step("a", frame, 0)])
+                    manager.feed(StepRecords.of([_step("a", frame, 0)]))
                 view = await asyncio.to_thread(manager.view, "a")
                 assert isinstance(view, ConversationState)
                 assert view.conversation == "a"
@@ -264,7 +274,7 @@ class StateManagerConformance(Conformance):
             inside, gate, viewed = threading.Event(), threading.Event(), threading.Event()
             async with self.managing(tmp_path) as (manager, store):
                 manager.open("a", INFO)
-                manager.feed([_step("a", 0, 0)])
+                manager.feed(StepRecords.of([_step("a", 0, 0)]))
 
                 def wait(_events: Sequence[Event]) -> None:
                     inside.set()
@@ -310,7 +320,9 @@ class StateManagerConformance(Conformance):
                 for name in seeds:
                     manager.open(name, INFO)
                 for frame in range(_LONG):
-                    for event in manager.feed([_step(name, frame, seed) for name, seed in seeds.items()]):
+                    for event in manager.feed(
+                        StepRecords.of([_step(name, frame, seed) for name, seed in seeds.items()])
+                    ):
                         assert event.conversation in found, f"{event} is of no conversation that is open"
                         found[event.conversation].append(event)
                 for name in seeds:
@@ -322,7 +334,7 @@ class StateManagerConformance(Conformance):
 
 def _follow_one(manager: Any, name: str, seed: int) -> list[Event]:
     manager.open(name, INFO)
-    found = [event for frame in range(_LONG) for event in manager.feed([_step(name, frame, seed)])]
+    found = [event for frame in range(_LONG) for event in manager.feed(StepRecords.of([_step(name, frame, seed)]))]
     return [*found, *manager.close(name)]
 
 
