@@ -113,6 +113,8 @@ class Openings:
                 await self._take_over()
             except StoreError as error:
                 _logger.debug("servers that were killed could not be looked for: %s", error)
+            except Exception:
+                _logger.exception("what servers left that were killed could not be taken over; trying again")
 
     async def _take_over(self) -> None:
         house = self._house

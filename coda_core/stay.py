@@ -201,7 +201,13 @@ class Stay:
 
     async def _unpark(self) -> None:
         conversation = self._conversation
-        parked, self._lane = await self._house.bring_back(conversation.id)
+        try:
+            parked, self._lane = await self._house.bring_back(conversation.id)
+        except ConversationTaken:
+            raise
+        except BaseException:
+            await self._house.sharing.release(conversation.id)  # another server may be able to go on with it
+            raise
         self._silence_alarm()
         self.status = "paused"
         conversation.frames, conversation.options = parked.frame, parked.options

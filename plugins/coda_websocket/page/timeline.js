@@ -5,6 +5,7 @@ const FRAMES_PER_S = 40; // enough for the eye, and half the work
 const BAR = 4; // pixels from one bar to the next
 const GAP = 1.5; // pixels of it that stay empty
 const LATE_MS = 250; // a report further than this from where the last one ended begins anew
+const PULL = 0.1; // share of its lateness by which a report is stretched
 const FADE_S = 4; // at the old end
 const SIDES = { caller: "You", moshi: "Moshi" };
 
@@ -21,10 +22,12 @@ export class Timeline {
   add(side, peak, seconds, now) {
     const points = this.sides[side];
     const took = 1000 * seconds;
-    // Reports come a little early or late; the sound that they are about has no gaps.
+    // Reports come a little early or late, and the two clocks differ; the sound that they are about has no gaps.
     const last = points.at(-1)?.[1] ?? -Infinity;
-    const start = Math.abs(now - took - last) < LATE_MS ? last : now - took;
-    points.push([start, start + took, peak]);
+    const late = now - took - last;
+    const follows = Math.abs(late) < LATE_MS;
+    const start = follows ? last : now - took;
+    points.push([start, start + took + (follows ? late * PULL : 0), peak]);
     while (points.length && points[0][1] < now - 1000 * (SECONDS + 1)) points.shift();
   }
 
@@ -60,7 +63,7 @@ export class Timeline {
     const style = getComputedStyle(document.documentElement);
     const now = this.running ? performance.now() : (this.stopped ?? performance.now());
     const x = (time) => width * (1 - (now - time) / (1000 * SECONDS));
-    const fade = (place) => Math.min(1, 0.25 + (0.75 * place * SECONDS) / (width * FADE_S));
+    const fade = (place) => Math.max(0.1, Math.min(1, (place * SECONDS) / (width * FADE_S)));
     const each = (1000 * SECONDS * BAR) / width; // milliseconds that a bar stands for
     pen.font = "12px system-ui, sans-serif";
     Object.entries(SIDES).forEach(([side, name], row) => {
