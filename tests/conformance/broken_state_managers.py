@@ -13,7 +13,7 @@ import attrs
 from coda_core.clock import Clock
 from coda_core.errors import StoreError
 from coda_core.events import Event, Paused
-from coda_core.interfaces import ParkedState, ProcessorInfo, StateStore, StepRecord, Unfinished
+from coda_core.interfaces import ParkedState, ProcessorInfo, StateStore, StepRecords, Unfinished
 from coda_core.state import ConversationState
 from coda_state.config import ConversationManagerConfig
 from coda_state.conversation import ConversationManager
@@ -92,7 +92,7 @@ class Counting(WithItsStore):
     def key(self, conversation: str) -> str:
         return conversation
 
-    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+    def feed(self, step: StepRecords) -> Sequence[Event]:
         found = list(super().feed(step))
         for record in step:
             self.counts[self.key(record.conversation)] += 1
@@ -112,14 +112,14 @@ class BeginsAnew(ConversationManager):
 
 
 class WantsEveryFrame(ConversationManager):
-    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+    def feed(self, step: StepRecords) -> Sequence[Event]:
         if any(record.missed_before for record in step):
             raise RuntimeError("frames are missing")
         return super().feed(step)
 
 
 class WorksInPlace(ConversationManager):
-    def feed(self, step: Sequence[StepRecord]) -> Sequence[Event]:
+    def feed(self, step: StepRecords) -> Sequence[Event]:
         for record in step:
             record.heard[:] += 1
         return super().feed(step)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from coda_core import Event
-from coda_core.interfaces import Follower, StepRecord
+from coda_core.interfaces import Follower, StepRecord, StepRecords
 
 
 class Following:
@@ -33,7 +33,7 @@ class Following:
 
     def put(self, records: Sequence[StepRecord]) -> None:
         self.waiting += 1
-        self.thread.submit(self.follower.feed, records).add_done_callback(self._on_fed)
+        self.thread.submit(self.follower.feed, StepRecords.of(records)).add_done_callback(self._on_fed)
 
     def _on_fed(self, fed: Future[Sequence[Event]]) -> None:
         """On the follower's thread."""
