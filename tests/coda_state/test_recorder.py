@@ -229,7 +229,7 @@ def test_purged_with_its_conversation_it_leaves_no_byte(
 
     def pieces(conversation: str) -> list[bytes]:
         parts = [b"".join(sqlite.get_blob(conversation, part_name(number))) for number in range(3)]
-        return [part[start : start + 24] for part in parts for start in range(5_000, len(part) - 24, 5_000)]
+        return [part[start : start + 24] for part in parts for start in range(5_000, len(part) - 24, 50_000)]
 
     def found(wanted: list[bytes]) -> list[bytes]:
         left = b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
@@ -237,7 +237,7 @@ def test_purged_with_its_conversation_it_leaves_no_byte(
 
     # A piece that a page ends in is in no place as a whole.
     of_a, of_b = (found(pieces(conversation)) for conversation in "ab")
-    assert min(len(of_a), len(of_b)) > 100
+    assert min(len(of_a), len(of_b)) > 10
     assert sqlite.purge(5.0) == "a"
     assert sqlite.purge(5.0) is None
     assert not found(of_a)
