@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,11 @@ from hypothesis import settings
 # Machines are shared and slow at times: how long an example takes says nothing about the code.
 settings.register_profile("coda", deadline=None)
 settings.load_profile("coda")
+
+# Whoever starts a suite in the background of a script has it ignore Ctrl-C, and every program that it starts.
+for each in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(each) is signal.SIG_IGN:
+        signal.signal(each, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

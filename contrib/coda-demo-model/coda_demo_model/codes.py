@@ -46,7 +46,7 @@ class CodesSize:
     """In the model's voice."""
     rooms_of_a_call: int = 2
     """How many times each call is heard, each time through another room."""
-    background_s: float = 900.0
+    background_s: float = 2400.0
 
 
 @attrs.frozen(eq=False)
@@ -163,19 +163,19 @@ def _heard(call: Call, offset: int, bits: np.random.Generator) -> Callable[[], n
 
 
 def _backgrounds(codec: MimiModel, seconds: float, bits: np.random.Generator) -> Iterator[_Codes]:
-    """Return noise of every colour and music from inaudible to rms 0.12, after the codec has got used to it."""
+    """Return noise of every colour and as much music, up to rms 0.15, after the codec has got used to it."""
     piece_s = 12
     count = max(3, round(seconds / piece_s))
-    sounds = [
-        _background(number, piece_s * SAMPLE_RATE_HZ, 10 ** bits.uniform(-4.5, -0.9), bits) for number in range(count)
-    ]
+    sounds = [_background(number, piece_s * SAMPLE_RATE_HZ, bits) for number in range(count)]
     yield from (codes[:, _LEAD:] for codes in _encode(codec, sounds))
 
 
-def _background(number: int, samples: int, rms: float, bits: np.random.Generator) -> npt.NDArray[np.float32]:
-    kinds = (*COLOURS, "music", "music")
-    kind = kinds[number % len(kinds)]
-    return music(samples, rms, bits) if kind == "music" else noise(samples, kind, rms, bits)
+def _background(number: int, samples: int, bits: np.random.Generator) -> npt.NDArray[np.float32]:
+    colours = tuple(COLOURS)
+    if number % 2:
+        # Music is most like speech, and loud music most of all.
+        return music(samples, 10 ** bits.uniform(-2.7, -0.8), bits)
+    return noise(samples, colours[number // 2 % len(colours)], 10 ** bits.uniform(-4.5, -0.8), bits)
 
 
 @torch.no_grad()

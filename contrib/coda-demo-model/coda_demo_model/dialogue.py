@@ -169,10 +169,10 @@ class Scene:
     def finish(self, bits: np.random.Generator) -> Dialogue:
         """Return the conversation, heard not quite rightly, as unknown voices are."""
         heard = self.heard
-        if bits.random() < 0.5:
-            wrong = bits.random(heard.shape) < bits.choice([0.03, 0.08, 0.15])
+        if bits.random() < 0.6:
+            wrong = bits.random(heard.shape) < bits.choice([0.03, 0.08, 0.15, 0.25])
             heard = np.where(wrong, bits.integers(0, CODES, heard.shape), heard)
-        if bits.random() < 0.1:
+        if bits.random() < 0.15:
             # What was said is in the first codebook; how it sounds, in the others.
             heard = np.concatenate([heard[:1], bits.integers(0, CODES, heard[1:].shape)])
         tokens = np.concatenate([self.text[None], self.own, heard])
