@@ -2,9 +2,9 @@
 
 A block whose first line is ``# file: NAME`` is written to that file, for what follows on the page. Every other TOML
 block is a stack that ``coda check`` must accept, every other Python block a program that must end well. Of bash blocks,
-the lines that begin with ``coda`` are run, ``pip install -e .`` and ``python -m pytest FILE``. Of console blocks, the
-``coda`` commands are run that end by themselves, and must say what stands below them; ``...`` stands for lines that are
-left out. Blocks of other languages are not touched.
+the lines that begin with ``coda`` are run, ``cd FOLDER``, ``pip install -e .`` (with an extra, too) and
+``python -m pytest FILE``. Of console blocks, the ``coda`` commands are run that end by themselves, and must say what
+stands below them; ``...`` stands for lines that are left out. Blocks of other languages are not touched.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Reader:
         words = shlex.split(line, comments=True)
         if words[:1] == ["coda"]:
             self.run(code, *words[1:])
-        elif words[:5] == ["python", "-m", "pip", "install", "-e"] and words[5:] == ["."]:
+        elif words[:1] == ["cd"]:
+            self.folder /= words[1]
+        elif words[:5] == ["python", "-m", "pip", "install", "-e"] and words[5:] in (["."], [".[test]"]):
             install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(self.site), "."]
             self.start(code, [sys.executable, "-m", "pip", *install])
         elif words[:3] == ["python", "-m", "pytest"]:
