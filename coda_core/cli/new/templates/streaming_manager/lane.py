@@ -102,6 +102,7 @@ class ExampleLane:
         return LaneMeasures(
             frames=self.frame,
             queued_frames=len(self.queue),
+            next_frame=self.frame + len(self.queue),
             dropped_frames=0,
             late_frames=0,
             filled_frames=0,
