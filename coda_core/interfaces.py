@@ -586,6 +586,8 @@ class LaneMeasures:
     lateness_s: Distribution
     end_to_end_s: Distribution
     """Last sample of a frame in, to its answer handed over."""
+    queue_s: Distribution = Distribution(count=0, mean=0.0, p50=0.0, p95=0.0, p99=0.0, maximum=0.0)
+    """Last sample of a frame in, to the start of its step; a manager that does not measure it leaves it out."""
 
     @property
     def drop_rate(self) -> float:
@@ -616,7 +618,7 @@ class Measures:
     live: int
     paused: int
     load: float
-    """Recent p95 of the step time as a share of one frame."""
+    """Recent p95 of the step time as a share of one frame; with what other models take of the same worker."""
     realtime_factor: float
     """Audio seconds stepped per second that the worker was busy, over all conversations."""
     frames: int

@@ -50,7 +50,7 @@ MODULES = (
 )
 """What a plugin author or an embedder imports from."""
 
-EXTENDED = ("coda_core.conversation", "coda_core.kernel", "coda_core.plugins")
+EXTENDED = ("coda_core.conversation", "coda_core.kernel", "coda_core.plugins", "coda_core.steps")
 """Modules of which single classes are public, through `coda_core`."""
 
 

@@ -98,7 +98,7 @@ class Streaming:
             await asyncio.to_thread(self.worker.release)
 
     def admit(self) -> Admission:
-        load = self._meter.load()
+        load = self._meter.load(self.clock.now())
         reason = ""
         if self._lost is not None:
             reason = f"the processor is lost: {self._lost}"
@@ -160,7 +160,7 @@ class Streaming:
             capacity=self._capacity,
             live=len(self._lanes),
             paused=sum(lane.paused for lane in self._lanes.values()),
-            load=meter.load(),
+            load=meter.load(self.clock.now()),
             realtime_factor=meter.realtime_factor,
             frames=meter.frames,
             dropped_frames=self.dropped,
@@ -190,6 +190,7 @@ class Streaming:
             paused=lane.paused,
             lateness_s=lateness,
             end_to_end_s=end_to_end,
+            queue_s=self._meter.lane_queue(lane.slot),
         )
 
     def wants_to_know(self, lane: StreamLane) -> bool:

@@ -19,7 +19,8 @@ from coda_streaming.pipeline import StepDone
 __all__ = ["Meter"]
 
 _RECENT_STEPS: Final = 128
-"""About ten seconds of steps."""
+_RECENT_S: Final = 10.0
+"""What is older says nothing of now: nobody may have stepped since a slow moment that is long over."""
 
 _ENOUGH_STEPS: Final = 20
 _TOGETHER: Final = 64
@@ -51,9 +52,11 @@ class Meter:
         self._queue = Histogram()
         self._end_to_end = Histogram()
         self._lanes = HistogramBank(slots)
+        self._lane_queues = HistogramBank(slots)
         self._late_of = np.zeros(slots, np.int64)
         self._late = 0
-        self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_STEPS)
+        """When steps were handed over, and what they and the others on their worker took."""
         self._waiting: list[_Timing] = []
         self._busy_s = 0.0
         self._frames = 0
@@ -64,7 +67,7 @@ class Meter:
         """Take one step."""
         took = step.done_s - step.start_s
         if step.frames:  # a step that failed says nothing of how long steps take
-            self._recent.append(took)
+            self._recent.append((handed_over_s, took + step.others_s))
         slots = [lane.slot for lane in step.lanes]
         self._waiting.append(_Timing(slots, step.arrival_s, step.start_s, took, handed_over_s, step.stage_s))
         if len(self._waiting) >= _TOGETHER:
@@ -85,21 +88,26 @@ class Meter:
         """Forget the slot's conversation before."""
         self._count()
         self._lanes.clear(slot)
+        self._lane_queues.clear(slot)
         self._late_of[slot] = 0
 
     def idle(self) -> None:
         """Forget recent steps: nobody is there any more to be slow for."""
         self._recent.clear()
 
-    def load(self) -> float:
-        """Return the recent p95 of the step time as a share of one frame; 0 where there is nothing to go by.
+    def load(self, now_s: float) -> float:
+        """Return the p95 of the step time of the last ten seconds as a share of one frame; 0 with nothing to go by.
 
-        Of fewer than 20 steps the p95 would be the slowest, so their median stands in.
+        A step time includes what other models took of the same worker for each frame. Of fewer than 20 steps the p95
+        would be the slowest, so their median stands in.
         """
-        if not self._recent:
+        recent = self._recent
+        while recent and recent[0][0] < now_s - _RECENT_S:
+            recent.popleft()
+        if not recent:
             return 0.0
-        percent = 95 if len(self._recent) >= _ENOUGH_STEPS else 50
-        return float(np.percentile(self._recent, percent)) / self._frame_s
+        percent = 95 if len(recent) >= _ENOUGH_STEPS else 50
+        return float(np.percentile([taken_s for _, taken_s in recent], percent)) / self._frame_s
 
     @property
     def realtime_factor(self) -> float:
@@ -113,6 +121,11 @@ class Meter:
             "end_to_end": self._end_to_end.distribution(),
             "lateness": self._end_to_end.distribution(minus_s=self._frame_s),
         }
+
+    def lane_queue(self, slot: int) -> Distribution:
+        """Return how long frames of the slot's conversation waited for their step."""
+        self._count()
+        return self._lane_queues.distribution(slot)
 
     def lane(self, slot: int) -> tuple[Distribution, Distribution, int]:
         """Return end to end and lateness of the slot's conversation, and how many of its frames were late."""
@@ -143,7 +156,9 @@ class Meter:
         self._frames += len(slots)
         self._late += int(late.sum())
         np.add.at(self._late_of, slots, late)
-        self._queue.add_all(np.repeat(start, frames) - arrival)
+        waited = np.repeat(start, frames) - arrival
+        self._queue.add_all(waited)
+        self._lane_queues.add(slots, waited)
         self._end_to_end.add_all(end_to_end)
         self._lanes.add(slots, end_to_end)
         stages: defaultdict[str, list[float]] = defaultdict(list)

@@ -57,6 +57,8 @@ class StepDone:
     stage_s: Mapping[str, float]
     prompted: Sequence[StreamLane] = ()
     """Those whose prompt was taken in by this step."""
+    others_s: float = 0.0
+    """What other pipelines took of the worker since this one's step before, for each frame's time."""
 
 
 class Pipeline:
@@ -93,6 +95,8 @@ class Pipeline:
         self._silence = np.zeros(self._info.frame_samples, np.float32)
         self._silence.flags.writeable = False
         self._prompting = Prompting(self._info.frame_s, realtime=policy.realtime)
+        self._began_s, self._own_s, self._busy_then_s = self._clock.now(), 0.0, worker.busy_s
+        """When the latest step began, what it took of the worker, and how busy that had been till then."""
 
     def spoke_s(self, lane: StreamLane) -> float:
         """Return when a side of the lane's conversation last spoke; its opening counts too. Any thread."""
@@ -192,6 +196,7 @@ class Pipeline:
         return oldest + self._policy.gather_s
 
     def step(self) -> None:
+        began_s = self._clock.now()
         lanes, queued, gaps, commanded = self._take()
         riders = self._prompting.riders()
         if not lanes and not riders:
@@ -232,7 +237,17 @@ class Pipeline:
                 prompted = self._prompting.advance(riders, {lane for lane, _ in faults})
         broken = self._contain(faults, events)
         if lanes or events or broken or prompted:
-            self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted))
+            others_s = self._others_s(began_s)
+            self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted, others_s))
+        self._own_s = self._clock.now() - began_s
+
+    def _others_s(self, began_s: float) -> float:
+        """Return what other pipelines had of the worker since the step before, for each frame's time."""
+        frame_s, busy_s = self._info.frame_s, self._worker.busy_s
+        others_s = busy_s - self._busy_then_s - self._own_s
+        others_s *= frame_s / max(frame_s, began_s - self._began_s)
+        self._began_s, self._busy_then_s = began_s, busy_s
+        return max(0.0, others_s)
 
     def fail(self, error: BaseException) -> None:
         self._dead = True

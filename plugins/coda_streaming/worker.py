@@ -49,6 +49,8 @@ class Worker:
         """The condition's: where nobody is to be notified it is quicker than that."""
         self.condition = threading.Condition(self.lock)
         """Guards the queues that `Pipelined.due` looks at; notify it when one of them changed."""
+        self.busy_s = 0.0
+        """What steps took so far, of whichever pipeline; on the worker."""
         self._clock = clock
         self._calls: deque[Callable[[], None]] = deque()
         self._pipelines: list[Pipelined] = []
@@ -114,11 +116,13 @@ class Worker:
             for call in calls:
                 call()
             for pipeline in ready:
+                began_s = self._clock.now()
                 try:
                     pipeline.step()
                 except BaseException as error:
                     _logger.critical("a pipeline failed and is taken off its worker", exc_info=error)
                     pipeline.fail(error)
+                self.busy_s += self._clock.now() - began_s
 
     def _next(self) -> tuple[list[Callable[[], None]], list[Pipelined]]:
         """Wait for work; nothing at all means that the worker is to end."""

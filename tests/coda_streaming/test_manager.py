@@ -444,6 +444,95 @@ async def test_overload_refuses_newcomers_and_recovers_by_itself(open_bench: Ope
         await open_lane(bench, "later")
 
 
+async def test_a_slow_moment_keeps_nobody_out_once_it_is_over_though_nobody_talks(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+    processor = ScriptedProcessor()
+    async with open_bench(RealtimeConfig(), processor=processor, clock=clock) as bench:
+        lane = await open_lane(bench)
+        processor.on_step = lambda batch: clock.advance(0.2)
+        await lane.push(block(30))
+        await lane.drain()
+        await lane.pause()
+        assert not bench.manager.admit().ok
+        clock.advance(10.1)
+        assert bench.manager.admit().ok
+
+
+@pytest.mark.parametrize("overflow", ["drop-oldest", "drop-newest"])
+async def test_overload_costs_frames_and_not_time_and_ends_by_itself(open_bench: OpenBench, overflow: str) -> None:
+    """A caller in real time, of whose frames a step takes two and a half while it lasts."""
+    clock = ManualClock()
+    step_s = 0.01
+    processor = ScriptedProcessor()
+    processor.on_step = lambda batch: clock.advance(step_s)
+    config = RealtimeConfig(buffer_frames=5, overflow=overflow)  # type: ignore[arg-type]
+    async with open_bench(config, processor=processor, clock=clock) as bench:
+        lane = await open_lane(bench)
+        sent, due_s = 0, clock.now()
+
+        async def talk(frames: int) -> int:
+            """Send frames as they come due, with a step whenever one is there; return how many were dropped."""
+            nonlocal sent, due_s
+            before, until = lane.dropped, sent + frames
+            while sent < until:
+                clock.advance(max(0.0, due_s - clock.now()))
+                await lane.pause()  # what a step takes passes only where this caller looks at it
+                while due_s <= clock.now() and sent < until:
+                    await lane.push(block(1, seed=sent))
+                    sent += 1
+                    due_s += 0.08
+                answered = len(bench.frames.get("ada", ()))
+                await lane.resume()
+                while len(bench.frames.get("ada", ())) == answered:
+                    await lane._wait()
+            return lane.dropped - before
+
+        assert await talk(20) == 0
+        assert lane.measures().late_frames == 0
+        step_s = 0.2
+        assert await talk(200) > 50
+        slow = lane.measures()
+        assert slow.queued_frames <= 5
+        assert slow.queue_s.maximum <= 6 * 0.2  # nobody waits longer than for a full queue
+        assert not bench.manager.admit().ok
+        step_s = 0.01
+        await talk(20)  # what waits is worked off
+        late = lane.measures().late_frames
+        assert await talk(130) == 0
+        await lane.drain()
+        assert lane.measures().late_frames == late
+        assert bench.manager.admit().ok
+        told = sum(event.frames for event in bench.reported if isinstance(event, Gap))
+        assert told == lane.dropped == sent - len(bench.frames["ada"])
+
+
+async def test_models_that_share_a_worker_are_a_load_to_each_other(open_bench: OpenBench) -> None:
+    clock = ManualClock()
+
+    def processor() -> ScriptedProcessor:
+        scripted = ScriptedProcessor()
+        scripted.on_step = lambda batch: clock.advance(0.05)
+        return scripted
+
+    async with (
+        open_bench(RealtimeConfig(), processor=processor(), clock=clock, worker="shared") as one,
+        open_bench(RealtimeConfig(), processor=processor(), clock=clock, worker="shared") as two,
+    ):
+        first = await open_lane(one)
+        for _ in range(20):
+            await first.push(block(1))
+            await first.drain()
+        assert one.manager.admit().load == pytest.approx(0.625)
+        second = await open_lane(two)
+        for _ in range(30):
+            for lane in (first, second):
+                await lane.push(block(1))
+                await lane.drain()
+        for bench in (one, two):
+            assert bench.manager.admit().load == pytest.approx(0.625 + 0.5)
+            assert not bench.manager.admit().ok
+
+
 async def test_fewer_slots_are_offered_where_a_full_batch_is_too_slow(
     open_bench: OpenBench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -45,21 +45,39 @@ def test_every_stage_is_measured_where_it_lies() -> None:
 
 def test_load_is_the_p95_of_recent_steps_once_there_are_enough() -> None:
     meter = Meter(slots=2, frame_s=0.08)
-    assert meter.load() == 0
+    assert meter.load(0) == 0
     for number in range(5):
-        meter.add(step(number, 0.8 if number == 0 else 0.04), handed_over_s=number + 1)
-    assert meter.load() == pytest.approx(0.5)
+        meter.add(step(number / 10, 0.8 if number == 0 else 0.04), handed_over_s=number / 10)
+    assert meter.load(1) == pytest.approx(0.5)
     for number in range(40):
-        meter.add(step(number, 0.8 if number % 10 == 0 else 0.04), handed_over_s=number + 1)
-    assert meter.load() == pytest.approx(10.0)
+        meter.add(step(number / 10, 0.8 if number % 10 == 0 else 0.04), handed_over_s=number / 10)
+    assert meter.load(4) == pytest.approx(10.0)
     meter.idle()
-    assert meter.load() == 0
+    assert meter.load(4) == 0
+
+
+def test_a_slow_moment_is_forgotten_where_nobody_steps_any_more() -> None:
+    meter = Meter(slots=2, frame_s=0.08)
+    for number in range(30):
+        meter.add(step(number, 0.8), handed_over_s=number)
+    assert meter.load(29) == pytest.approx(10.0)
+    assert meter.load(38.9) == pytest.approx(10.0)
+    assert meter.load(39.1) == 0
+
+
+def test_waiting_is_measured_for_each_conversation() -> None:
+    meter = Meter(slots=2, frame_s=0.08)
+    meter.add(step(10.0, 0.04), handed_over_s=10.045)
+    assert (meter.lane_queue(0).count, meter.lane_queue(1).count) == (0, 1)
+    assert meter.lane_queue(1).mean == pytest.approx(0.01)
+    meter.fresh(1)
+    assert meter.lane_queue(1).count == 0
 
 
 def test_a_failed_step_says_nothing_of_the_load() -> None:
     meter = Meter(slots=2, frame_s=0.08)
     meter.add(step(0, 5.0, failed=True), handed_over_s=6)
-    assert meter.load() == 0
+    assert meter.load(6) == 0
 
 
 def test_late_frames_are_counted() -> None:

@@ -665,6 +665,7 @@ class StreamingManagerConformance(Conformance):
                 assert (measures.frames, measures.dropped_frames) == (6, 0)
                 assert measures.skipped_records == {"keep": 0}
                 assert measures.conversations["a"].frames == lane.measures().frames == 6
+                assert lane.measures().next_frame == 6, "who sends again goes on behind what was taken"
                 assert measures.stages_s["step"].count > 0
                 await lane.close()
                 assert manager.measures().live == 0
