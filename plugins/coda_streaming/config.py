@@ -86,7 +86,10 @@ class RealtimeConfig(_Activity):
         help="seconds in one call after which an extractor counts as hung and is left out",
     )
     measures_interval_s: float = setting(
-        5.0, minimum=0.1, maximum=3600, help="seconds between two reports of the measures to observers"
+        5.0,
+        minimum=0.1,
+        maximum=3600,
+        help="seconds between two reports of the measures to observers, and of losses to peers",
     )
 
 

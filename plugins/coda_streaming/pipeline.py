@@ -237,8 +237,8 @@ class Pipeline:
                 prompted = self._prompting.advance(riders, {lane for lane, _ in faults})
         broken = self._contain(faults, events)
         if lanes or events or broken or prompted:
-            others_s = self._others_s(began_s)
-            self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted, others_s))
+            others = self._others_s(began_s)
+            self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted, others))
         self._own_s = self._clock.now() - began_s
 
     def _others_s(self, began_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from starlette.websockets import WebSocket
 from coda_core.conversation import Conversation
 from coda_core.errors import CodaError
 from coda_core.events import Event, event_to_json
+from coda_core.interfaces import LaneMeasures, Measured
 from coda_core.subscription import Subscription, SubscriptionOverflow
 from coda_websocket.access import CHALLENGE, token_matches
 from coda_websocket.door import first_of, parting_where_it_ended
@@ -38,10 +40,15 @@ class Events:
         await self._services.door.authenticate(peer, lambda shown: bool(shown), token_follows=follows)
         conversation = self._find(query.get("conversation", ""), peer)
         await peer.accept()
-        async with conversation.subscribe(Event) as events:
+        async with conversation.subscribe(Event) as events, self._services.kernel.subscribe(Measured) as measured:
             await peer.send(json.dumps(_hello(conversation)))
+            works = (
+                self._tell(peer, events),
+                self._tell_losses(peer, measured, conversation.id),
+                self._obey(peer, conversation),
+            )
             with parting_where_it_ended():
-                await first_of(self._tell(peer, events), self._obey(peer, conversation), leaving=peer.leaving)
+                await first_of(*works, leaving=peer.leaving)
 
     def _find(self, id: str, peer: Peer) -> Conversation:
         """Return the conversation, if the peer has shown its token; does not tell whether there is one otherwise."""
@@ -64,6 +71,16 @@ class Events:
         except SubscriptionOverflow as overflow:
             raise Parting(CloseCode.POLICY, str(overflow)) from None
         raise Parting(CloseCode.ENDED, "the conversation has ended")
+
+    async def _tell_losses(self, peer: Peer, measured: Subscription[Measured], id: str) -> None:
+        """Say how many frames were dropped and late so far, whenever that has changed between two reports."""
+        told = (0, 0)
+        async for event in measured:
+            lane = event.measures.conversations.get(id)
+            if lane is not None and (lane.dropped_frames, lane.late_frames) != told:
+                told = (lane.dropped_frames, lane.late_frames)
+                await peer.send(json.dumps(_losses(event, id, lane)))
+        await asyncio.Event().wait()  # the kernel closes; the conversation says how it ended
 
     async def _obey(self, peer: Peer, conversation: Conversation) -> None:
         while True:
@@ -89,6 +106,23 @@ def _hello(conversation: Conversation) -> dict[str, Any]:
         "recorded": conversation.recorded,
         "frame": conversation.frames,
         "durable_sequence": conversation.durable_sequence,
+    }
+
+
+def _losses(event: Measured, id: str, lane: LaneMeasures) -> dict[str, Any]:
+    return {
+        "type": event.type,
+        "version": event.version,
+        "conversation": id,
+        "frame": lane.frames,
+        "time_s": event.time_s,
+        "queued_frames": lane.queued_frames,
+        "dropped_frames": lane.dropped_frames,
+        "late_frames": lane.late_frames,
+        "filled_frames": lane.filled_frames,
+        "drop_rate": lane.drop_rate,
+        "lateness_p95_s": lane.lateness_s.p95,
+        "queue_p95_s": lane.queue_s.p95,
     }
 
 

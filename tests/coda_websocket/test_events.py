@@ -11,8 +11,9 @@ import pytest
 import websockets
 
 from coda_core import Stack
-from coda_moshi.config import MoshiConfig
-from coda_streaming.config import OfflineConfig
+from coda_core.interfaces import Measured
+from coda_moshi.config import EchoConfig, MoshiConfig
+from coda_streaming.config import OfflineConfig, RealtimeConfig
 
 FRAME = 1_920
 
@@ -90,6 +91,34 @@ async def test_pausing_is_told_with_its_number(serve: Any, calling: Any) -> None
         resumed = await reader.until("resumed")
         assert resumed["sequence"] == paused["sequence"] + 1
         assert resumed["version"] == 1
+
+
+async def test_frames_that_are_dropped_and_late_are_told_to_the_peer(serve: Any, calling: Any, voice: Any) -> None:
+    stack = Stack(
+        processor=EchoConfig(),
+        streaming_manager=RealtimeConfig(buffer_frames=5, measures_interval_s=0.1),
+    )
+    async with (
+        serve(stack) as served,
+        calling(served, "codec=pcm") as caller,
+        reading(served, caller) as reader,
+        served.kernel.subscribe(Measured) as measured,
+    ):
+        await reader.ask(command="pause")
+        await caller.send(voice(1, 12))
+        while (told := await reader.until("measured"))["dropped_frames"] < 7:
+            pass
+        assert (told["conversation"], told["dropped_frames"], told["queued_frames"]) == (caller.id, 7, 5)
+        assert (told["late_frames"], told["drop_rate"]) == (0, 7 / 12)
+        first = await anext(measured)
+        while (await anext(measured)).time_s < first.time_s + 0.1:
+            pass
+        await reader.socket.send(json.dumps({"command": "resume"}))
+        assert (await reader.until("gap"))["frames"] == 7
+        while (told := await reader.until("measured"))["late_frames"] < 5:
+            pass
+        assert (told["dropped_frames"], told["late_frames"], told["queued_frames"]) == (7, 5, 0)
+        assert told["lateness_p95_s"] > 0
 
 
 async def test_the_end_of_the_conversation_is_the_last_that_is_told(serve: Any, calling: Any) -> None:
