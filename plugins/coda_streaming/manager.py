@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from coda_core.errors import CodaError, Full, Incapable, ModelError, PluginError
-from coda_core.events import Event, Quarantined
+from coda_core.events import Event, Gap, Quarantined
 from coda_core.interfaces import (
     Admission,
     Context,
@@ -225,6 +225,8 @@ class Streaming:
         self._freed.set()
         if not self._lanes:
             self._meter.idle()
+        if flush and lane.gap and self._lost is None:  # no step comes any more that could say so
+            self._wiring.report(Gap(conversation=lane.conversation, frame=lane.frame, frames=lane.gap))
         for label, follower in self._followers.items():
             if follower.has(lane.conversation):
                 try:

@@ -96,6 +96,30 @@ async def test_a_step_takes_everybody_who_is_ready(open_bench: OpenBench) -> Non
         assert bench.hand_overs == [3]
 
 
+async def test_no_lock_is_held_while_the_model_steps(open_bench: OpenBench) -> None:
+    async with open_bench(RealtimeConfig(gather_ms=0)) as bench:
+        lane, other = await open_lane(bench, "a"), await open_lane(bench, "b")
+        stepping, go_on = threading.Event(), threading.Event()
+
+        def hold(batch: StepInput) -> None:
+            stepping.set()
+            go_on.wait()
+
+        bench.processor.on_step = hold
+        await lane.push(block(1))
+        await asyncio.to_thread(stepping.wait)
+        try:
+            assert bench.manager.worker.lock.acquire(blocking=False)
+            bench.manager.worker.lock.release()
+            await other.push(block(3))
+            assert other.measures().queued_frames == bench.manager.measures().conversations["b"].queued_frames == 3
+            assert not bench.manager.admit().reason
+        finally:
+            go_on.set()
+        await lane.drain()
+        await other.drain()
+
+
 async def test_nobody_waits_for_a_straggler_longer_than_gather_ms(open_bench: OpenBench) -> None:
     clock = ManualClock()
     async with open_bench(RealtimeConfig(gather_ms=20), clock=clock) as bench:
@@ -141,6 +165,19 @@ async def test_overflow_drops_by_policy_and_says_so(open_bench: OpenBench, overf
         assert lane.measures().drop_rate == bench.manager.measures().drop_rate == 2 / 7
         assert [event for event in bench.reported if isinstance(event, Gap)] == [
             Gap(conversation="ada", frame=0, frames=2)
+        ]
+
+
+async def test_what_was_dropped_before_the_end_is_said_at_the_end(open_bench: OpenBench) -> None:
+    async with open_bench(RealtimeConfig(buffer_frames=5)) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(2))
+        await lane.drain()
+        await lane.pause()
+        await lane.push(block(7))
+        await lane.close()
+        assert [event for event in bench.reported if isinstance(event, Gap)] == [
+            Gap(conversation="ada", frame=2, frames=2)
         ]
 
 
