@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from coda_core.audio import AudioFormat, Block
-from coda_core.errors import ConversationBroken, ConversationClosed, Full, ProcessorLost
+from coda_core.errors import ConversationBroken, ConversationClosed, Full, OutOfMemory, ProcessorLost
 from coda_core.events import Event, Fault, Gap
 from coda_core.interfaces import Measured, ProcessorInfo, SlotOptions, StepInput, StepOutput, StepRecord
 from coda_core.testing import ManualClock, ScriptedProcessor
@@ -366,19 +366,29 @@ async def test_a_poisoned_slot_ends_alone(open_bench: OpenBench) -> None:
         np.testing.assert_array_equal(spoken(bench, "sound"), -frames(2))
 
 
-async def test_a_fault_can_restart_the_conversation(open_bench: OpenBench) -> None:
+@pytest.mark.parametrize("raised", [None, RuntimeError("a layer exploded"), OutOfMemory("cuda:0 ran out of memory")])
+async def test_a_fault_can_restart_the_conversation(open_bench: OpenBench, raised: Exception | None) -> None:
+    def explode(batch: StepInput) -> None:
+        processor.on_step = lambda batch: None
+        assert raised is not None
+        raise raised
+
     processor = ScriptedProcessor(delay_frames=1)
     async with open_bench(OfflineConfig(on_fault="restart"), processor=processor) as bench:
         lane = await open_lane(bench)
         await lane.push(block(3))
         await lane.drain()
-        processor.poisoned.add(lane.slot)
+        if raised is None:
+            processor.poisoned.add(lane.slot)
+        else:
+            processor.on_step = explode
         await lane.push(block(3, seed=1))
         await lane.drain()
         valid = [(frame.frame, frame.valid) for frame in bench.frames["ada"]]
         assert valid == [(0, False), (1, True), (2, True), (4, False), (5, True)]
         (fault,) = [event for event in bench.reported if isinstance(event, Fault)]
         assert (fault.frame, fault.restarted) == (4, True)
+        assert ("no longer finite" if raised is None else str(raised)) in fault.message
         assert bench.broken == []
 
 
