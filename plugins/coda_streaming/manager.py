@@ -220,8 +220,18 @@ class Streaming:
         """Free the slot, then close the followers and, with `flush`, deliver what they still held."""
         if self._lanes.pop(lane.conversation, None) is None:
             return  # somebody else is at it: the owner and a fault may come at the same time
-        await self.worker.call(lambda: self._pipeline.close(lane))
-        self._free.add(lane.slot)
+        try:
+            await self.worker.call(lambda: self._pipeline.close(lane))
+        except Exception:
+            # It may hold something of this conversation, so nobody else gets it.
+            self._capacity -= 1
+            _logger.exception(
+                "slot %d could not be wiped and is out of use until Coda starts again; %d are left",
+                lane.slot,
+                self._capacity,
+            )
+        else:
+            self._free.add(lane.slot)
         self._freed.set()
         if not self._lanes:
             self._meter.idle()

@@ -8,7 +8,8 @@ follower or a lock that is held across a step.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import attrs
@@ -106,13 +107,15 @@ class Pipeline:
 
     def open(self, lane: StreamLane) -> bool:
         """Give the lane its slot; return whether it has a prompt to take in."""
-        self._fresh(lane)
+        with self._failing_where_lost():
+            self._fresh(lane)
         return self._admit(lane)
 
     def restore(self, lane: StreamLane, parked: ParkedState, state: LaneState) -> bool:
         """Give the lane its slot, where it goes on from what was parked."""
         processor: Any = self.processor
-        processor.restore(lane.slot, parked.options, parked.slot)
+        with self._failing_where_lost():
+            processor.restore(lane.slot, parked.options, parked.slot)
         self._caller.restore(lane.slot, state.caller)
         self._moshi.restore(lane.slot, state.moshi)
         return self._admit(lane)
@@ -121,14 +124,17 @@ class Pipeline:
         """Return what the lane goes on from; the processor has every command by then. It keeps its slot."""
         with self._worker.condition:
             commands, lane.commands = lane.commands, []
-        events = pass_on(self.processor, lane, commands)
+        with self._failing_where_lost():
+            events = pass_on(self.processor, lane, commands)
         if events:
             now = self._clock.now()
             self._hand_over(StepDone((), (), events, (), np.zeros(0), now, now, {}))
         processor: Any = self.processor
+        with self._failing_where_lost():
+            slot = processor.export(lane.slot)
         return SlotState(
             frame=lane.frame,
-            slot=processor.export(lane.slot),
+            slot=slot,
             caller=self._caller.export(lane.slot),
             moshi=self._moshi.export(lane.slot),
             said=dict(lane.said),
@@ -147,14 +153,15 @@ class Pipeline:
         }
 
     def close(self, lane: StreamLane) -> None:
-        """Take the slot back and wipe it."""
+        """Take the slot back and wipe it; where the device is lost there is nothing to wipe."""
         with self._worker.condition:
             self.lanes.pop(lane.slot, None)
             lane.queue.clear()
             lane.removed = True
             self._prompting.discard(lane)
         if not self._dead:
-            self.processor.close(lane.slot)
+            with suppress(ProcessorLost), self._failing_where_lost():
+                self.processor.close(lane.slot)
 
     def worth_waking(self, lane: StreamLane) -> bool:
         """Return whether the first frame in a lane's queue changes when the next step starts.
@@ -235,7 +242,11 @@ class Pipeline:
         if riders:
             with self._worker.condition:
                 prompted = self._prompting.advance(riders, {lane for lane, _ in faults})
-        broken = self._contain(faults, events)
+        try:
+            broken = self._contain(faults, events)
+        except ProcessorLost as error:
+            self.fail(error)
+            return
         if lanes or events or broken or prompted:
             others = self._others_s(began_s)
             self._hand_over(StepDone(lanes, frames, events, broken, arrival_s, start, done, stage_s, prompted, others))
@@ -250,8 +261,18 @@ class Pipeline:
         return max(0.0, others_s)
 
     def fail(self, error: BaseException) -> None:
-        self._dead = True
-        self._lost(error)
+        if not self._dead:
+            self._dead = True
+            self._lost(error)
+
+    @contextmanager
+    def _failing_where_lost(self) -> Iterator[None]:
+        """Let a lost device end everything also where it shows between steps, and perhaps nobody steps any more."""
+        try:
+            yield
+        except ProcessorLost as error:
+            self.fail(error)
+            raise
 
     def _overdue_at(self, lane: StreamLane) -> float | None:
         """Return when a frame of a lane without one should have come, where silence stands in for it."""
@@ -354,6 +375,8 @@ class Pipeline:
                     event = Fault(conversation=lane.conversation, frame=lane.frame, message=message, restarted=True)
                     events.append(event)
                     continue
+            except ProcessorLost:
+                raise
             except Exception as error:
                 _logger.exception("the slot of conversation %s could not be made afresh", lane.conversation)
                 message = f"{message}; and it could not be restarted: {error}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -407,6 +407,76 @@ async def test_a_lost_processor_ends_everything_at_once(open_bench: OpenBench) -
         assert not bench.manager.admit().ok
         with pytest.raises(ConversationBroken):
             await lanes[1].push(block(1))
+
+
+@pytest.mark.parametrize("act", ["open", "close", "export", "restarting"])
+async def test_a_loss_that_shows_between_steps_ends_everything_too(open_bench: OpenBench, act: str) -> None:
+    """Nobody may be there to step and find out."""
+
+    class Dying(ScriptedProcessor):
+        dead = False
+
+        def open(self, slot: int, options: SlotOptions) -> int | None:
+            self._look()
+            return super().open(slot, options)
+
+        def close(self, slot: int) -> None:
+            self._look()
+            super().close(slot)
+
+        def export(self, slot: int) -> Mapping[str, NDArray[Any]]:
+            self._look()
+            return super().export(slot)
+
+        def _look(self) -> None:
+            if self.dead:
+                raise ProcessorLost("the CUDA context is gone")
+
+    processor = Dying()
+    async with open_bench(OfflineConfig(on_fault="restart"), processor=processor) as bench:
+        lane = await open_lane(bench)
+        await lane.push(block(1))
+        await lane.drain()
+        processor.dead = True
+        if act == "open":
+            with pytest.raises(ProcessorLost):
+                await open_lane(bench, "other")
+        elif act == "close":
+            await lane.close()
+        elif act == "export":
+            with pytest.raises(ProcessorLost):
+                await lane.checkpoint()
+        else:
+            processor.poisoned.add(lane.slot)
+            await lane.push(block(1))
+            with pytest.raises(ConversationBroken, match="CUDA context"):
+                await lane.drain()
+        await bench.manager.worker.call(lambda: None)
+        assert [str(error) for error in bench.lost] == ["the CUDA context is gone"]
+        assert "the processor is lost" in bench.manager.admit().reason
+        assert bench.manager.measures().live == 0
+
+
+async def test_a_slot_that_cannot_be_wiped_is_given_to_nobody(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sticky(ScriptedProcessor):
+        def close(self, slot: int) -> None:
+            if slot == 0 and stuck:
+                raise RuntimeError("it sticks")
+            super().close(slot)
+
+    stuck, follower = False, Recorder()
+    async with open_bench(RealtimeConfig(), processor=Sticky(slots=2), followers={"rec": follower}) as bench:
+        lane = await open_lane(bench)
+        stuck = True
+        await lane.close()
+        assert follower.lives[-1] == ("close", "ada")
+        assert (await open_lane(bench, "b")).slot == 1
+        with pytest.raises(Full, match="all 1 slots are taken"):
+            await open_lane(bench, "c")
+        stuck = False
+    assert "slot 0 could not be wiped" in caplog.text
 
 
 @pytest.mark.parametrize(
