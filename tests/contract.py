@@ -87,7 +87,7 @@ def _members(module: ModuleType) -> Iterator[str]:
 def _class(path: str, thing: type[Any]) -> Iterator[str]:
     if attrs.has(thing):
         for field in attrs.fields(thing):
-            yield f"{path}.{field.name}: {_type(field.type)}{_default(field)}"
+            yield f"{path}.{field.name}: {_written(thing, field)}{_default(field)}"
     else:
         for name, type in sorted(inspect.get_annotations(thing).items()):
             if not name.startswith("_"):
@@ -109,6 +109,12 @@ def _default(field: attrs.Attribute[Any]) -> str:
     return " = ..." if isinstance(field.default, attrs.Factory) else f" = {field.default!r}"  # type: ignore[arg-type]
 
 
+def _written(owner: type[Any], field: attrs.Attribute[Any]) -> str:
+    """Return a field's type as the source has it: attrs keeps what it stands for once somebody has asked for that."""
+    written = [inspect.get_annotations(each) for each in owner.__mro__]
+    return _type(next((each[field.name] for each in written if field.name in each), field.type))
+
+
 def _type(type: Any) -> str:
     return type if isinstance(type, str) else getattr(type, "__name__", str(type))
 
@@ -116,27 +122,28 @@ def _type(type: Any) -> str:
 def _settings() -> Iterator[str]:
     """Every setting of a stack and of each component that ships with Coda, with its type, default and bounds."""
     for field in attrs.fields(StackSettings):
-        yield f"setting [stack] {_setting(field)}"
+        yield f"setting [stack] {_setting(StackSettings, field)}"
     for kind in KINDS:
         for one in load_plugins().components(kind):
             if one.plugin.distribution == "coda-core":
-                for field in attrs.fields(one.component.config):
-                    yield f'setting [{kind}] use = "{one.component.name}" {_setting(field)}'
+                config = one.component.config
+                for field in attrs.fields(config):
+                    yield f'setting [{kind}] use = "{one.component.name}" {_setting(config, field)}'
 
 
-def _setting(field: attrs.Attribute[Any]) -> str:
+def _setting(owner: type[Any], field: attrs.Attribute[Any]) -> str:
     known = describe(field)
     bounds = [
         f"{name} {value:g}" for name, value in (("from", known.minimum), ("to", known.maximum)) if value is not None
     ]
-    return " ".join([f"{field.name}: {_type(field.type)}{_default(field)}", *bounds])
+    return " ".join([f"{field.name}: {_written(owner, field)}{_default(field)}", *bounds])
 
 
 def _events(base: type[Event]) -> Iterator[str]:
     """Every event of the kernel, with its fields: they are stored, and read again by later versions."""
     for event in base.__subclasses__():
         if event.__module__.startswith("coda_core.") and "testing" not in event.__module__:
-            fields = ", ".join(f"{field.name}: {_type(field.type)}" for field in attrs.fields(event))
+            fields = ", ".join(f"{field.name}: {_written(event, field)}" for field in attrs.fields(event))
             yield f"event {event.type} {event.version} {event.__module__}.{event.__qualname__}: {fields}"
             yield from _events(event)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import attrs
 import pytest
 
 from coda_core.deprecation import CodaDeprecationWarning, deprecated, moved
+from coda_core.events import Opened
 from tests import contract
 
 
@@ -18,6 +20,13 @@ def test_the_contract_is_the_recorded_one() -> None:
         "Where something is gone or different: is it meant, in CHANGELOG, and warned of for a release "
         "(coda_core.deprecation)? Then: python tests/contract.py"
     )
+
+
+def test_it_is_the_same_after_somebody_has_looked_at_types() -> None:
+    """As whoever reads an event or a setting does, somewhere in a whole run of the tests."""
+    before = contract.contract()
+    attrs.resolve_types(Opened)
+    assert contract.contract() == before
 
 
 def test_what_is_deprecated_works_and_warns_where_it_is_used() -> None:
