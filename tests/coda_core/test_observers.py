@@ -37,7 +37,7 @@ async def test_what_keeps_the_loop_is_named() -> None:
     noticed: list[Stall] = []
     async with LoopWatch(0.01, noticed.append):
         while not noticed:
-            threading.Event().wait(0.02)
+            threading.Event().wait(0.15)  # longer than the budget by what lies between two looks
             await asyncio.sleep(0)
     assert noticed[0].place.startswith(f"{__file__}:")
     assert noticed[0].place.endswith("(test_what_keeps_the_loop_is_named)")
@@ -53,7 +53,7 @@ async def test_a_reader_that_keeps_the_loop_again_and_again_is_disconnected(
     def observer(kernel: Kernel) -> None:
         async def write() -> None:
             async for _ in kernel.subscribe(Paused):
-                threading.Event().wait(0.05)
+                threading.Event().wait(0.15)
 
         tasks.append(asyncio.create_task(write()))
 
