@@ -15,6 +15,7 @@ __all__ = ["command"]
 
 
 @click.group("new")
+@verbose_option
 def command() -> None:
     """Write something of your own to start from."""
 
