@@ -337,12 +337,16 @@ class StreamingManagerConformance(Conformance):
                 lane = await manager.open("a", SlotOptions())
                 rig.processor.on_step = wait
                 sending = asyncio.create_task(_in_small_blocks(lane, _ENOUGH))
+                entering = asyncio.create_task(asyncio.to_thread(entered.wait))
                 try:
-                    await asyncio.to_thread(entered.wait)
+                    # One that ends who sends too much may do so before its first step.
+                    await asyncio.wait((entering, sending), return_when=asyncio.FIRST_COMPLETED)
                     await _standstill(sending, lambda: lane.measures().queued_frames)
                     queued = lane.measures().queued_frames
                 finally:
                     gate.set()  # else nobody could leave the manager
+                    entered.set()
+                await entering
                 assert queued <= self.most_waiting, "the queue of a conversation is bounded"
                 try:
                     await sending
