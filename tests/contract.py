@@ -40,6 +40,7 @@ MODULES = (
     "coda_core.memory",
     "coda_core.parking",
     "coda_core.settings",
+    "coda_core.sound",
     "coda_core.state",
     "coda_core.storing",
     "coda_core.subscription",
