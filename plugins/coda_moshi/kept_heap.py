@@ -1,9 +1,9 @@
 """Memory that a step gives back, and the next one asks for again, stays with the process.
 
 A step on a CPU takes and frees the same tens of megabytes every time. Whether glibc returns them to the system in
-between depends on what happens to lie behind them. Where it does, every step pays for thousands of page faults, a sixth
-of a step of 64 conversations. So it is told to keep what is freed. That holds for the whole process, and for good: glibc
-does not tell what was set before.
+between depends on what happens to lie behind them. Where it does, every step pays for thousands of page faults: a sixth
+of a step of 64 conversations. So it is told to keep what is freed. That holds for the whole process, and for good, as
+glibc does not tell what was set before.
 """
 
 from __future__ import annotations
