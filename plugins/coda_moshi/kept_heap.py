@@ -17,12 +17,15 @@ import torch
 __all__ = ["give_back", "keep_heap"]
 
 _TRIM_THRESHOLD: Final = -1
+_TOP_PAD: Final = -2
 _MMAP_THRESHOLD: Final = -3
 """Numbers of ``mallopt``, from glibc's ``malloc.h``."""
 _KEPT_BYTES: Final = 2**30
 _LARGEST_BYTES: Final = 32 * 2**20
 """What is larger is the system's in any case; glibc takes no more for this."""
-_CHOSEN_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+_WHOLE_BYTES: Final = 64 * 2**20
+"""Other threads than the main one have heaps of such pieces; an empty one is given up if the others have room."""
+_CHOSEN_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 """Variables with which whoever runs the process has chosen for themself."""
 
 
@@ -31,6 +34,7 @@ def keep_heap(device: torch.device) -> None:
     libc = _glibc()
     if device.type == "cpu" and libc is not None and not any(name in os.environ for name in _CHOSEN_BY):
         libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_TOP_PAD, _WHOLE_BYTES)
         libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)
 
 
