@@ -38,6 +38,7 @@ MODULES = (
     "coda_core.hookspecs",
     "coda_core.interfaces",
     "coda_core.memory",
+    "coda_core.network",
     "coda_core.parking",
     "coda_core.settings",
     "coda_core.sound",
@@ -88,7 +89,8 @@ def _members(module: ModuleType) -> Iterator[str]:
 def _class(path: str, thing: type[Any]) -> Iterator[str]:
     if attrs.has(thing):
         for field in attrs.fields(thing):
-            yield f"{path}.{field.name}: {_written(thing, field)}{_default(field)}"
+            if not field.name.startswith("_"):
+                yield f"{path}.{field.name}: {_written(thing, field)}{_default(field)}"
     else:
         for name, type in sorted(inspect.get_annotations(thing).items()):
             if not name.startswith("_"):
