@@ -59,7 +59,7 @@ class OpenaiRealtimeConfig:
     )
     prompt_template: str = setting(
         "{instructions}",
-        pattern=r"(?s)[^{}]*\{instructions\}[^{}]*",
+        pattern=r"[^{}]*\{instructions\}[^{}]*",
         help="text of the prompt, with {instructions} where those of the client go",
     )
     max_instructions_characters: int = setting(2000, minimum=0, help="longest instructions that a client may send")

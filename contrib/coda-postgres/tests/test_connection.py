@@ -16,8 +16,8 @@ from coda_core.testing.conformance.store_suite import talk
 
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.store import PostgresStore
-from tests.server import Server
-from tests.serving import stack_of
+from coda_postgres_testing.server import Server
+from coda_postgres_testing.serving import stack_of
 
 Opened = Callable[[PostgresStoreConfig], PostgresStore]
 FRAME = np.zeros(1_920, np.float32)
