@@ -48,7 +48,16 @@ def setting(
 
     Bounds and pattern are checked when a stack is read and when the class is made from Python; the latter raises
     ValueError. In a tuple they hold for each item. A secret stays out of the class's repr and of every message.
+
+    Raises ValueError for a `pattern` that cannot be a part of the JSON Schema, as with flags such as ``(?i)``.
     """
+    if pattern is not None:
+        try:
+            re.compile(anchored(pattern))
+        except re.error as error:
+            raise ValueError(
+                f"the pattern {pattern!r} cannot be a part of a JSON Schema: {error}; write it without flags"
+            ) from None
     known = Setting(help, minimum, maximum, pattern, secret)
     return attrs.field(
         default=default,
@@ -56,6 +65,11 @@ def setting(
         repr=(lambda _value: "***") if secret else True,
         metadata={_KEY: known},
     )
+
+
+def anchored(pattern: str) -> str:
+    """Return the pattern as JSON Schema has it, which looks for it anywhere in a string."""
+    return f"^(?:{pattern})$"
 
 
 def describe(attribute: attrs.Attribute[Any]) -> Setting:

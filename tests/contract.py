@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ForwardRef
 
 import attrs
 
@@ -38,6 +38,7 @@ MODULES = (
     "coda_core.hookspecs",
     "coda_core.interfaces",
     "coda_core.memory",
+    "coda_core.network",
     "coda_core.parking",
     "coda_core.settings",
     "coda_core.sound",
@@ -53,6 +54,9 @@ MODULES = (
 
 EXTENDED = ("coda_core.conversation", "coda_core.kernel", "coda_core.plugins", "coda_core.steps")
 """Modules of which single classes are public, through `coda_core`."""
+
+GATHERED = ("coda_core.interfaces",)
+"""Packages whose names are imported from the package alone: in which of its files something is may change."""
 
 
 def contract() -> str:
@@ -77,7 +81,7 @@ def _hooks() -> list[str]:
 def _members(module: ModuleType) -> Iterator[str]:
     for name in sorted(module.__all__):
         thing = getattr(module, name)
-        if getattr(thing, "__module__", "") not in (module.__name__, None):
+        if _home(thing) not in (module.__name__, None):
             continue
         if inspect.isclass(thing):
             yield from _class(f"{module.__name__}.{name}", thing)
@@ -85,10 +89,17 @@ def _members(module: ModuleType) -> Iterator[str]:
             yield f"{module.__name__}.{name}{inspect.signature(thing)}"
 
 
+def _home(thing: object) -> str | None:
+    """Return the module that a thing is of: for what a file of `GATHERED` defines, the package."""
+    defined = getattr(thing, "__module__", "")
+    return next((each for each in GATHERED if defined and defined.startswith(f"{each}.")), defined)
+
+
 def _class(path: str, thing: type[Any]) -> Iterator[str]:
     if attrs.has(thing):
         for field in attrs.fields(thing):
-            yield f"{path}.{field.name}: {_written(thing, field)}{_default(field)}"
+            if not field.name.startswith("_"):
+                yield f"{path}.{field.name}: {_written(thing, field)}{_default(field)}"
     else:
         for name, type in sorted(inspect.get_annotations(thing).items()):
             if not name.startswith("_"):
@@ -117,6 +128,8 @@ def _written(owner: type[Any], field: attrs.Attribute[Any]) -> str:
 
 
 def _type(type: Any) -> str:
+    if isinstance(type, ForwardRef):
+        return type.__forward_arg__
     return type if isinstance(type, str) else getattr(type, "__name__", str(type))
 
 
@@ -145,7 +158,7 @@ def _events(base: type[Event]) -> Iterator[str]:
     for event in base.__subclasses__():
         if event.__module__.startswith("coda_core.") and "testing" not in event.__module__:
             fields = ", ".join(f"{field.name}: {_written(event, field)}" for field in attrs.fields(event))
-            yield f"event {event.type} {event.version} {event.__module__}.{event.__qualname__}: {fields}"
+            yield f"event {event.type} {event.version} {_home(event)}.{event.__qualname__}: {fields}"
             yield from _events(event)
 
 

@@ -13,7 +13,7 @@ from coda_core.config.stack import SEVERAL, StackSettings, default_name
 from coda_core.fields import Field, fields_of
 from coda_core.interfaces import KINDS, Kind
 from coda_core.plugins.registry import Registered, Registry, kind_words
-from coda_core.settings import Setting
+from coda_core.settings import Setting, anchored
 
 __all__ = ["settings_of", "stack_schema"]
 
@@ -141,7 +141,7 @@ def _value(type_: Any, known: Setting) -> dict[str, Any]:
     if type_ is bool:
         return {"anyOf": [{"type": "boolean"}, _VARIABLE]}
     if type_ is str and known.pattern is not None:
-        return {"anyOf": [{"type": "string", "pattern": f"^(?:{known.pattern})$"}, _INTERPOLATED]}
+        return {"anyOf": [{"type": "string", "pattern": anchored(known.pattern)}, _INTERPOLATED]}
     if type_ in (str, Path):
         return {"type": "string"}
     if typing.get_origin(type_) is Literal:

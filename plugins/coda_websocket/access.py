@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import attrs
 from starlette.requests import HTTPConnection
 
-from coda_websocket.config import WebsocketConfig, is_loopback
+from coda_core.network import is_loopback, token_matches
+from coda_websocket.config import WebsocketConfig
 
 __all__ = [
     "CHALLENGE",
@@ -19,7 +19,6 @@ __all__ = [
     "offered_subprotocols",
     "shown_tokens",
     "subprotocol_for",
-    "token_matches",
 ]
 
 SUBPROTOCOL = "coda"
@@ -61,14 +60,6 @@ def subprotocol_for(connection: HTTPConnection) -> str | None:
     if SUBPROTOCOL in offered:
         return SUBPROTOCOL
     return next((name for name in offered if name.startswith(_TOKEN_SUBPROTOCOL)), None)
-
-
-def token_matches(expected: str, shown: Iterable[str]) -> bool:
-    """Return whether one of the `shown` is the `expected`, in a time that says nothing about it."""
-    found = False
-    for token in shown:
-        found |= hmac.compare_digest(token.encode("utf-8", "replace"), expected.encode())
-    return found
 
 
 def _password(encoded: str) -> list[str]:

@@ -10,10 +10,10 @@ from starlette.websockets import WebSocket
 
 from coda_core.audio import SAMPLE_RATE_HZ
 from coda_core.events import Attached, Event, Interrupted, Parked
+from coda_core.network import Allowance
 from coda_core.text import ExtractedText
 from coda_websocket.asked import Asked, BadQuery, read_query
 from coda_websocket.door import first_of, parting_where_it_ended
-from coda_websocket.limits import Allowance
 from coda_websocket.notes import note
 from coda_websocket.opus import BadOpus
 from coda_websocket.peer import CloseCode, Gone, Parting, Peer, Refusal

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 import attrs
 
+from coda_core.network import check_server
 from coda_core.settings import setting
 
-__all__ = ["WebsocketConfig", "is_loopback"]
+__all__ = ["WebsocketConfig"]
 
 _TOKEN = r"[\x21-\x7e]{1,1024}"
 
@@ -113,26 +113,13 @@ class WebsocketConfig:
     )
 
     def __attrs_post_init__(self) -> None:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together; give both or neither")
-        if self.token is None and not self.allow_without_token and not is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} can be reached from other machines and no token is set; set token, as in "
-                'token = "${CODA_TOKEN}", or listen on 127.0.0.1, or insist with allow_without_token = true'
-            )
+        check_server(
+            host=self.host,
+            token=self.token,
+            allow_without_token=self.allow_without_token,
+            tls_certificate=self.tls_certificate,
+            tls_key=self.tls_key,
+            allowed_origins=self.allowed_origins,
+        )
         if self.token is not None and self.token == self.operator_token:
             raise ValueError("token and operator_token are the same; callers must not be operators")
-        for origin in self.allowed_origins:
-            scheme, _, host = origin.partition("://")
-            if scheme not in ("http", "https") or not host or "/" in host:
-                raise ValueError(f"{origin!r} is no origin; give scheme and host alone, as in https://example.org")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reached from this machine alone; False for names other than ``localhost``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -12,8 +12,9 @@ from coda_core.conversation import Conversation
 from coda_core.errors import CodaError
 from coda_core.events import Event, event_to_json
 from coda_core.interfaces import LaneMeasures, Measured
+from coda_core.network import token_matches
 from coda_core.subscription import Subscription, SubscriptionOverflow
-from coda_websocket.access import CHALLENGE, token_matches
+from coda_websocket.access import CHALLENGE
 from coda_websocket.door import first_of, parting_where_it_ended
 from coda_websocket.orders import BadOrder, Order, read_order
 from coda_websocket.peer import CloseCode, Parting, Peer, Refusal

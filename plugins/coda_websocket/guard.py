@@ -19,7 +19,8 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from coda_websocket.limits import Allowance, Gate
+from coda_core.network import Allowance
+from coda_websocket.limits import Gate
 
 __all__ = ["GuardedConfig", "GuardedHttp", "GuardedWebSocket"]
 

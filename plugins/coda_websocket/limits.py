@@ -1,38 +1,12 @@
-"""What a peer may take: connections, and amounts over time. Pure, but for the clock."""
+"""How many connections there may be."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Allowance", "Gate"]
-
-
-@attrs.define
-class Allowance:
-    """So much a second on average, and a burst above it: a bucket that fills at a steady rate."""
-
-    per_s: float
-    burst: float
-    now: Callable[[], float]
-    _left: float = attrs.field(init=False)
-    _at: float = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._left = self.burst
-        self._at = self.now()
-
-    def take(self, amount: float) -> bool:
-        """Take `amount`; False where it is not there, and then nothing is taken."""
-        now = self.now()
-        self._left = min(self.burst, self._left + (now - self._at) * self.per_s)
-        self._at = now
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
+__all__ = ["Gate"]
 
 
 @attrs.define

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from coda_core.clock import Clock
+from coda_core.network import Allowance
 from coda_websocket.access import SUBPROTOCOL, offered_subprotocols, shown_tokens, subprotocol_for
 from coda_websocket.config import WebsocketConfig
-from coda_websocket.limits import Allowance
 from coda_websocket.metrics import Meters
 
 __all__ = ["CloseCode", "Gone", "Parting", "Peer", "Refusal"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
@@ -13,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from coda_core.errors import CodaError
+from coda_core.network import tls_context
 from coda_websocket.application import Application
 from coda_websocket.config import WebsocketConfig
 from coda_websocket.guard import GuardedConfig
@@ -92,17 +91,10 @@ def _settings(application: Application, config: WebsocketConfig) -> GuardedConfi
         ws_ping_timeout=config.ping_timeout_s,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_LAST_WORDS_S,
-        ssl_certfile=config.tls_certificate,
-        ssl_keyfile=config.tls_key,
     )
-    try:
-        settings.load()
-    except (OSError, ssl.SSLError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, FileNotFoundError) and error.errno else str(error)
-        raise CodaError(
-            f"the TLS certificate {config.tls_certificate} and key {config.tls_key} cannot be used: {reason}; "
-            "give PEM files that belong together and that this user may read"
-        ) from None
+    settings.load()
+    if config.tls_certificate is not None and config.tls_key is not None:
+        settings.ssl = tls_context(config.tls_certificate, config.tls_key)
     return settings
 
 

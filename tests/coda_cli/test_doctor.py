@@ -162,7 +162,10 @@ def test_broken_plugin_of_a_third_party_is_a_warning(install: Install) -> None:
     broken, loaded = plugins(load_plugins())
     assert (broken.status, broken.about) == ("warn", "plugin shaky")
     assert "CODA_DISABLED_PLUGINS=shaky" in broken.remedy
-    assert loaded == Finding("ok", "plugins", "coda_audio, coda_moshi, coda_state, coda_streaming, coda_websocket")
+    assert (loaded.status, loaded.about) == ("ok", "plugins")
+    # Others may be installed here too.
+    assert {"coda_audio", "coda_moshi", "coda_state", "coda_streaming", "coda_websocket"} <= {*loaded.found.split(", ")}
+    assert "shaky" not in loaded.found
 
 
 def module(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:

@@ -60,3 +60,9 @@ def test_a_secret_stays_out_of_the_repr() -> None:
     text = repr(Config(token="hush"))
     assert "hush" not in text
     assert "token=***" in text
+
+
+@pytest.mark.parametrize("pattern", ["(?i)on|off", "on|(", "[a-z"])
+def test_a_pattern_that_no_schema_can_have_is_refused_where_it_is_written(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be a part of a JSON Schema: .*; write it without flags"):
+        setting("", help="A switch.", pattern=pattern)

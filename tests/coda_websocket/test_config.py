@@ -9,7 +9,8 @@ import pytest
 
 from coda_core import ConfigError
 from coda_core.config import read_stack, resolve
-from coda_websocket.config import WebsocketConfig, is_loopback
+from coda_core.network import is_loopback
+from coda_websocket.config import WebsocketConfig
 
 
 def test_by_default_only_this_machine_is_served() -> None:
@@ -22,13 +23,6 @@ def test_others_are_served_with_a_token_or_on_insistence_alone(host: str) -> Non
         WebsocketConfig(host=host)
     assert WebsocketConfig(host=host, token="secret").host == host
     assert WebsocketConfig(host=host, allow_without_token=True).host == host
-
-
-@pytest.mark.parametrize(
-    ("host", "own"), [("127.0.0.2", True), ("::1", True), ("localhost", True), ("10.0.0.1", False)]
-)
-def test_loopback_addresses_are_known(host: str, own: bool) -> None:
-    assert is_loopback(host) == own
 
 
 @pytest.mark.parametrize(

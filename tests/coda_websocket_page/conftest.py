@@ -22,7 +22,7 @@ Serve = Callable[..., str]
 OpenPage = Callable[..., Page]
 StartStack = Callable[[str], tuple[subprocess.Popen[str], str]]
 
-_ARGUMENTS = (
+ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -64,7 +64,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, chromium: str, caller: Path) -> Iterator[Browser]:
     """A browser in which every page may use the microphone."""
-    arguments = [*_ARGUMENTS, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={caller}"]
+    arguments = [*ARGUMENTS, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={caller}"]
     browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
     yield browser
     browser.close()
@@ -112,7 +112,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         if (processor, websocket) not in running:
             stack = folder / f"stack{len(running)}.toml"
             stack.write_text(f'[processor]\n{processor}\n[[transport]]\nuse = "websocket"\nport = 0\n{websocket}\n')
-            running[processor, websocket] = _start(stack)
+            running[processor, websocket] = started(stack)
         return running[processor, websocket][1]
 
     yield serve
@@ -128,7 +128,7 @@ def start_stack(tmp_path: Path) -> Iterator[StartStack]:
 
     def start(text: str) -> tuple[subprocess.Popen[str], str]:
         (tmp_path / "stack.toml").write_text(text)
-        process, url = _start(tmp_path / "stack.toml")
+        process, url = started(tmp_path / "stack.toml")
         processes.append(process)
         return process, url
 
@@ -138,7 +138,7 @@ def start_stack(tmp_path: Path) -> Iterator[StartStack]:
         process.wait()
 
 
-def _start(stack: Path) -> tuple[subprocess.Popen[str], str]:
+def started(stack: Path) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "coda_core.cli", "run", str(stack)],
         stderr=subprocess.PIPE,

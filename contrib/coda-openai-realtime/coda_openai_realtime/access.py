@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
+from coda_core.network import is_loopback, token_matches
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from coda_openai_realtime.config import OpenaiRealtimeConfig, is_loopback
+from coda_openai_realtime.config import OpenaiRealtimeConfig
 from coda_openai_realtime.dialect import BETA, TODAY, Dialect
 from coda_openai_realtime.refusal import Refused, error_event
 
@@ -72,7 +72,7 @@ class Access:
 
     def refused(self, request: Request) -> Refused | None:
         """Return what is wrong with the key that a client shows, None where nothing is."""
-        if self.config.token is None or _matches(self.config.token, _shown(request)):
+        if self.config.token is None or token_matches(self.config.token, _shown(request)):
             return None
         return Refused(
             code="invalid_api_key", message="Incorrect API key provided: it is not the token of this server."
@@ -110,14 +110,6 @@ def _shown(request: Request) -> list[str]:
 def _offered(request: Request) -> list[str]:
     headers = request.headers.get_all("Sec-WebSocket-Protocol")
     return [name.strip() for header in headers for name in header.split(",")]
-
-
-def _matches(expected: str, shown: Sequence[str]) -> bool:
-    """Return whether one of `shown` is the `expected`, in a time that says nothing about it."""
-    found = False
-    for token in shown:
-        found |= hmac.compare_digest(token.encode("utf-8", "replace"), expected.encode())
-    return found
 
 
 def _answer(status: int, refused: Refused, *headers: tuple[str, str]) -> Response:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal
 
 import attrs
 from coda_core import setting
+from coda_core.network import check_server
 
-__all__ = ["OpenaiRealtimeConfig", "SpokenRole", "VoiceFile", "is_loopback"]
+__all__ = ["OpenaiRealtimeConfig", "SpokenRole", "VoiceFile"]
 
 SpokenRole = Literal["user", "assistant", "system"]
 
@@ -59,7 +59,7 @@ class OpenaiRealtimeConfig:
     )
     prompt_template: str = setting(
         "{instructions}",
-        pattern=r"(?s)[^{}]*\{instructions\}[^{}]*",
+        pattern=r"[^{}]*\{instructions\}[^{}]*",
         help="text of the prompt, with {instructions} where those of the client go",
     )
     max_instructions_characters: int = setting(2000, minimum=0, help="longest instructions that a client may send")
@@ -117,27 +117,14 @@ class OpenaiRealtimeConfig:
     )
 
     def __attrs_post_init__(self) -> None:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together; give both or neither")
-        if self.token is None and not self.allow_without_token and not is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} can be reached from other machines and no token is set; set token, as in "
-                'token = "${CODA_TOKEN}", or listen on 127.0.0.1, or insist with allow_without_token = true'
-            )
+        check_server(
+            host=self.host,
+            token=self.token,
+            allow_without_token=self.allow_without_token,
+            tls_certificate=self.tls_certificate,
+            tls_key=self.tls_key,
+            allowed_origins=self.allowed_origins,
+        )
         names = [voice.name for voice in self.voices]
         if len(set(names)) < len(names):
             raise ValueError("voices: two of them have the same name")
-        for origin in self.allowed_origins:
-            scheme, _, host = origin.partition("://")
-            if scheme not in ("http", "https") or not host or "/" in host:
-                raise ValueError(f"{origin!r} is no origin; give scheme and host alone, as in https://example.org")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reached from this machine alone; False for names other than ``localhost``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -14,8 +14,7 @@ from typing import Final
 import attrs
 import numpy as np
 from coda_core import AudioFormat, Block, Clock, Conversation, ConversationParked
-
-from coda_openai_realtime.limits import Allowance
+from coda_core.network import Allowance
 
 __all__ = ["Line", "Overrun"]
 

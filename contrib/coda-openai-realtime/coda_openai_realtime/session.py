@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 from coda_core import Context, Kernel
+from coda_core.network import Allowance
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -18,7 +19,6 @@ from coda_openai_realtime.call import Call, opened
 from coda_openai_realtime.client_events import fields_of, read_event
 from coda_openai_realtime.config import OpenaiRealtimeConfig
 from coda_openai_realtime.dialect import TODAY, Dialect
-from coda_openai_realtime.limits import Allowance
 from coda_openai_realtime.naming import new_id
 from coda_openai_realtime.outbox import Outbox, Stalled
 from coda_openai_realtime.refusal import CloseCode, Parting, Refused, error_event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from coda_core import CodaError, Context, Kernel, Listening
+from coda_core.network import tls_context
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -103,18 +103,9 @@ class OpenaiRealtimeTransport:
 
     def _tls(self) -> ssl.SSLContext | None:
         config = self._config
-        if config.tls_certificate is None:
+        if config.tls_certificate is None or config.tls_key is None:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(config.tls_certificate, config.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            reason = os.strerror(error.errno) if isinstance(error, FileNotFoundError) and error.errno else str(error)
-            raise CodaError(
-                f"the TLS certificate {config.tls_certificate} and key {config.tls_key} cannot be used: {reason}; "
-                "give PEM files that belong together and that this user may read"
-            ) from None
-        return context
+        return tls_context(config.tls_certificate, config.tls_key)
 
     def _url(self, server: Server) -> str:
         host, port = next(iter(server.sockets)).getsockname()[:2]

@@ -17,8 +17,7 @@ from openai import OpenAI
 
 from coda_openai_realtime.config import VoiceFile
 from coda_openai_realtime.sound import FORMATS, Encoder, decoded
-
-from .conftest import FRAME, PATIENCE_S, Serve, heard, noise, silence, spoken, until
+from coda_openai_realtime_testing import FRAME, PATIENCE_S, Serve, heard, noise, silence, spoken, until
 
 BEGUN = [
     "response.created",

@@ -39,3 +39,8 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], said: str
 
 def test_the_token_is_not_shown() -> None:
     assert "s3cret" not in repr(OpenaiRealtimeConfig(token="s3cret"))
+
+
+def test_a_template_may_have_several_lines() -> None:
+    template = "You are a voice.\n{instructions}\nBe brief."
+    assert OpenaiRealtimeConfig(prompt_template=template).prompt_template == template

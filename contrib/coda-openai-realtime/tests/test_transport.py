@@ -11,7 +11,7 @@ import pytest
 import websockets
 from coda_core import CodaError
 
-from .conftest import Serve
+from coda_openai_realtime_testing import Serve
 
 
 async def test_a_port_that_is_taken_is_one_line(serve: Serve) -> None:

@@ -15,8 +15,7 @@ from websockets.typing import Subprotocol
 from coda_openai_realtime.client_events import fields_of
 from coda_openai_realtime.outbox import Outbox, Stalled
 from coda_openai_realtime.refusal import Refused
-
-from .conftest import Connect, Raw, Serve, spoken, until
+from coda_openai_realtime_testing import Connect, Raw, Serve, spoken, until
 
 MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
 WORDS = [{"type": "input_text", "text": "hello " * 200}]

@@ -31,3 +31,10 @@ class PostgresStoreConfig:
     timeout_seconds: float = setting(
         5.0, help="how long to wait for a connection, or for a lock, in seconds", minimum=1, maximum=600
     )
+    answer_seconds: float = setting(
+        10.0,
+        help="how long the database may be silent about a statement, beside the wait for a lock, before its connection "
+        "is given up, in seconds",
+        minimum=0.1,
+        maximum=3600,
+    )

@@ -12,9 +12,12 @@ from coda_core import StoreError
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
+from coda_postgres.answering import NoAnswer
+
 __all__ = ["explained", "shown"]
 
 _FOUND_AND_REMEDY: Final[tuple[tuple[type[psycopg.Error], str, str], ...]] = (
+    (NoAnswer, "it does not answer", "See whether it hangs or is overloaded; raise answer_seconds if it is only slow."),
     (errors.InsufficientPrivilege, "the user may not do that", "Grant it CREATE on the database, or own the schema."),
     (errors.LockNotAvailable, "another process holds a lock", "Wait for it, or raise timeout_seconds."),
     (errors.DiskFull, "the server's disk is full", "Free some space; what was stored before is safe."),

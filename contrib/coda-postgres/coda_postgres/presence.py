@@ -37,6 +37,7 @@ _BEATS: Final = 3
 """Signs of life within one lease."""
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 10.0
+_SHORTEST_ANSWER_S: Final = 5.0
 
 
 class Presence:
@@ -66,7 +67,7 @@ class Presence:
         """
         if self._id is not None:
             return self._id
-        self._connection = connect(self._config)
+        self._connection = self._connected()
         # Rows of the dead are of no use: a server without one is as dead.
         self._connection.execute(f"DELETE FROM servers WHERE id NOT IN ({ALIVE})", (self.lock_class,))
         made = self._connection.execute(
@@ -116,7 +117,7 @@ class Presence:
 
     def _beat(self) -> None:
         if self._connection is None:
-            self._connection = connect(self._config)
+            self._connection = self._connected()
         # Somebody may have taken this server for dead, and removed its row.
         self._connection.execute(
             "INSERT INTO servers (id, name, lease_s) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s) "
@@ -130,6 +131,12 @@ class Presence:
         # A lost connection's lock is the database's to take away first, so this may fail, and is tried again.
         if self._connection.execute(held, (self.lock_class, self._id)).fetchone() is None:
             self._connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (self.lock_class, self._id))
+
+    def _connected(self) -> Connection:
+        connection = connect(self._config)
+        # Whoever waits for longer than its lease is taken for dead meanwhile.
+        connection.answer_s = min(connection.answer_s, max(self._config.lease_seconds, _SHORTEST_ANSWER_S))
+        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -16,9 +16,10 @@ from coda_core.storing import LASTING
 from psycopg import sql
 from psycopg.errors import Diagnostic
 
+from coda_postgres.answering import AnsweringConnection
 from coda_postgres.blobs import delete_blobs
 from coda_postgres.columns import from_column, to_column
-from coda_postgres.schema import Connection, shard_of
+from coda_postgres.schema import shard_of
 from coda_postgres.session import Session
 
 __all__ = ["finish_wiping", "mark_deleted", "oldest", "trim"]
@@ -109,7 +110,7 @@ def finish_wiping(session: Session) -> None:
             connection.execute("DELETE FROM erasures WHERE relation = %s", (relation,))
 
 
-def _written_anew(connection: Connection, relation: str) -> int:
+def _written_anew(connection: AnsweringConnection, relation: str) -> int:
     """Write a table anew; return how many deleted rows had to be kept because somebody still sees them."""
     kept = 0
 
@@ -120,7 +121,8 @@ def _written_anew(connection: Connection, relation: str) -> int:
 
     connection.add_notice_handler(hear)
     try:
-        connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(sql.Identifier(relation)))
+        with connection.unhurried():  # as long as the table is large
+            connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(sql.Identifier(relation)))
     finally:
         connection.remove_notice_handler(hear)
     return kept

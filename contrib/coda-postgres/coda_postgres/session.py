@@ -14,9 +14,10 @@ from coda_core import StoreError
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from coda_postgres.answering import AnsweringConnection
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.faults import explained, shown
-from coda_postgres.schema import MIGRATIONS, Connection, make, version_of
+from coda_postgres.schema import MIGRATIONS, make, version_of
 
 __all__ = ["Session", "connect"]
 
@@ -29,8 +30,8 @@ _NETWORK: Final = {
 }
 
 
-def connect(config: PostgresStoreConfig) -> Connection:
-    """Return a connection in autocommit mode that looks for tables in the schema, and waits for no lock for ever.
+def connect(config: PostgresStoreConfig) -> AnsweringConnection:
+    """Return a connection in autocommit mode that looks for tables in the schema, and waits for nothing for ever.
 
     Raises `psycopg.OperationalError`, and `StoreError` where the url is none.
     """
@@ -47,7 +48,8 @@ def connect(config: PostgresStoreConfig) -> Connection:
             "the state store's url cannot be read; write it as in postgresql://user:password@host:5432/database, with "
             "%40 for an @ in the password"
         ) from None
-    connection: Connection = psycopg.connect(target, autocommit=True)
+    connection = AnsweringConnection.connect(target, autocommit=True)
+    connection.answer_s = config.timeout_seconds + config.answer_seconds
     try:
         for name, value in (
             ("search_path", sql.Identifier(config.schema).as_string()),
@@ -70,8 +72,8 @@ def connect(config: PostgresStoreConfig) -> Connection:
 class Session:
     """Reads and transactions, one at a time. The tables are made when something is first written.
 
-    A connection that is lost is made again with the next call; what was under way then raises `StoreError`. A lock
-    lets any thread call.
+    A connection that is lost, or given up because nothing is heard of it, is made again with the next call; what was
+    under way then raises `StoreError`. A lock lets any thread call.
     """
 
     def __init__(self, config: PostgresStoreConfig, logger: logging.Logger) -> None:
@@ -80,7 +82,7 @@ class Session:
         self._logger = logger
         # Reentrant: a blob may be made of what is read from the same store.
         self._lock = threading.RLock()
-        self._connection: Connection | None = None
+        self._connection: AnsweringConnection | None = None
         self._made = False
         self._closed = True
 
@@ -111,7 +113,7 @@ class Session:
             return connection.execute(query, values).fetchall() if self._made else []
 
     @contextmanager
-    def writing(self, doing: str) -> Iterator[Connection]:
+    def writing(self, doing: str) -> Iterator[AnsweringConnection]:
         """One transaction, durable at the end, undone where anything fails."""
         with self._lock, explained(self.place, doing):
             connection = self._ready()
@@ -119,19 +121,19 @@ class Session:
                 yield connection
 
     @contextmanager
-    def connected(self, doing: str) -> Iterator[Connection]:
+    def connected(self, doing: str) -> Iterator[AnsweringConnection]:
         """The connection, with the tables made, for what makes no transaction."""
         with self._lock, explained(self.place, doing):
             yield self._ready()
 
-    def _ready(self) -> Connection:
+    def _ready(self) -> AnsweringConnection:
         connection = self._usable()
         if not self._made:
             make(connection, self.config.schema)
             self._made = True
         return connection
 
-    def _usable(self) -> Connection:
+    def _usable(self) -> AnsweringConnection:
         if self._closed:
             raise StoreError("the store is closed; open another one")
         connection = self._connection
@@ -144,7 +146,8 @@ class Session:
         try:
             version = version_of(connection, self.config.schema)
             if version not in (0, len(MIGRATIONS)):
-                make(connection, self.config.schema)
+                with connection.unhurried():  # what is brought up to date may be large
+                    make(connection, self.config.schema)
         except BaseException:
             connection.close()
             raise

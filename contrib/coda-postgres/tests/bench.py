@@ -1,6 +1,6 @@
 """What an append costs: one word of each of so many conversations, durable; beside it, the store `sqlite`.
 
-python -m tests.bench
+python tests/bench.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coda_state.sqlite import SqliteStore
 
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.store import PostgresStore
-from tests.server import Server
+from coda_postgres_testing.server import Server
 
 CONVERSATIONS, TURNS, WARM = 50, 150, 20
 

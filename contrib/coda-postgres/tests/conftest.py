@@ -11,7 +11,7 @@ import pytest
 
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.store import PostgresStore
-from tests.server import Server
+from coda_postgres_testing.server import Server
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ from coda_core.testing.conformance import StateStoreConformance
 
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.register import coda_register_state_stores
-from tests.server import Server
+from coda_postgres_testing.server import Server
 
 
 class TestPostgres(StateStoreConformance):

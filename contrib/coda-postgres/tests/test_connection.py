@@ -10,14 +10,16 @@ import attrs
 import numpy as np
 import psycopg
 import pytest
-from coda_core import ConversationTaken, Event, ExtractedText, Fault, StoreError
+from coda_core import Closed, ConversationTaken, Event, ExtractedText, Fault, StoreError
 from coda_core.events import StoreFailing, StoreRecovered
 from coda_core.testing.conformance.store_suite import talk
+from psycopg import capabilities
 
+from coda_postgres.answering import AnsweringConnection, NoAnswer
 from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.store import PostgresStore
-from tests.server import Server
-from tests.serving import stack_of
+from coda_postgres_testing.server import Server
+from coda_postgres_testing.serving import stack_of
 
 Opened = Callable[[PostgresStoreConfig], PostgresStore]
 FRAME = np.zeros(1_920, np.float32)
@@ -48,6 +50,74 @@ async def test_audio_goes_on_while_the_database_is_gone(own_server: Server, tmp_
     assert [event.sequence for event in stored] == list(range(1, len(stored) + 1))
     assert [event.text for event in stored if isinstance(event, ExtractedText)] == said
     assert said
+
+
+async def test_audio_goes_on_while_the_database_hangs(own_server: Server, tmp_path: Path) -> None:
+    config = PostgresStoreConfig(url=own_server.url, timeout_seconds=1.0, answer_seconds=0.5)
+    async with stack_of(config, tmp_path) as kernel:
+        told = kernel.subscribe(StoreFailing, StoreRecovered)
+        async with kernel.open_conversation() as conversation:
+            with own_server.hanging():
+                for _ in range(20):
+                    await conversation.send(FRAME)
+                await conversation.drain()
+                assert conversation.frames == 20
+                failing = await anext(told)
+                assert isinstance(failing, StoreFailing)
+                assert "could not store events: it does not answer (it took a statement and said" in failing.message
+                assert "raise answer_seconds" in failing.message
+            assert await anext(told) == attrs.evolve(StoreRecovered(), lost=0)
+            id = conversation.id
+    store = PostgresStore(config, logging.getLogger("coda.test"))
+    store.open()
+    stored = list(store.events(id))
+    store.close()
+    assert [event.sequence for event in stored] == list(range(1, len(stored) + 1))
+    assert isinstance(stored[-1], Closed)
+
+
+def test_a_statement_without_an_answer_is_given_up_at_both_ends(config: PostgresStoreConfig, opened: Opened) -> None:
+    """Here the server is well, and slow: it hears that nobody waits any more. The next call has a new connection."""
+    store = opened(attrs.evolve(config, timeout_seconds=1.0, answer_seconds=0.1))
+    store.append(talk("a"))
+    held: list[AnsweringConnection] = []
+
+    def dream() -> None:
+        with store._session.writing("dream") as connection:
+            held.append(connection)
+            connection.execute("DELETE FROM conversations")
+            connection.execute("SELECT pg_sleep(600)")
+
+    with pytest.raises(StoreError, match=r"could not dream: it does not answer \(.* nothing for 1\.1 s\)"):
+        dream()
+    assert held[0].closed
+    assert list(store.events("a")) == talk("a")
+    with psycopg.connect(config.url, autocommit=True) as looking:
+        dreaming = "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND pid <> pg_backend_pid()"
+        while capabilities.has_cancel_safe() and looking.execute(dreaming).fetchall():
+            pass
+
+
+def test_what_may_take_long_is_waited_for(config: PostgresStoreConfig, opened: Opened) -> None:
+    store = opened(attrs.evolve(config, timeout_seconds=1.0, answer_seconds=0.1))
+    with store._session.connected("rest") as connection:
+        with connection.unhurried():
+            connection.execute("SELECT pg_sleep(1.5)")
+        with pytest.raises(NoAnswer):
+            connection.execute("SELECT pg_sleep(600)")
+
+
+def test_whoever_waits_for_a_lock_does_not_take_the_database_for_one_that_hangs(
+    config: PostgresStoreConfig, opened: Opened
+) -> None:
+    store = opened(attrs.evolve(config, timeout_seconds=1.0, answer_seconds=5.0))
+    store.append(talk("a")[:1])
+    with psycopg.connect(config.url) as other:
+        other.execute("SELECT FROM coda.conversations FOR UPDATE")
+        with pytest.raises(StoreError, match=r"another process holds a lock .* raise timeout_seconds"):
+            store.append(talk("a")[1:])
+    store.append(talk("a")[1:])
+    assert list(store.events("a")) == talk("a")
 
 
 def test_a_killed_database_has_all_that_was_acknowledged(own_server: Server, opened: Opened) -> None:

@@ -14,7 +14,7 @@ from coda_postgres.config import PostgresStoreConfig
 from coda_postgres.schema import MIGRATIONS, Connection, make, version_of
 from coda_postgres.session import connect
 from coda_postgres.store import PostgresStore
-from tests.server import Server
+from coda_postgres_testing.server import Server
 
 Opened = Callable[[PostgresStoreConfig], PostgresStore]
 

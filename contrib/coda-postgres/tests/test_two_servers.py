@@ -26,9 +26,13 @@ class Running:
     """A server of Coda's in another process."""
 
     def __init__(self, config: PostgresStoreConfig, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.serving", config.url, str(config.lease_seconds), str(folder)]
+        program = [sys.executable, "-m", "coda_postgres_testing.serving"]
         self.process = subprocess.Popen(
-            command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*program, config.url, str(config.lease_seconds), str(folder)],
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def ready(self) -> None:

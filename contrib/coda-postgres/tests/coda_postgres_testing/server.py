@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -77,15 +78,28 @@ class Server:
 
     def kill(self) -> None:
         """End it without a chance to write anything."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        _, *children = self._processes()
         self._end(signal.SIGKILL)
         for child in children:
             try:
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Within the block it takes connections and statements, and does nothing: each of its processes is stopped."""
+        stopped: list[int] = []
+        try:
+            while new := set(self._processes()) - set(stopped):
+                for process in sorted(new):
+                    os.kill(process, signal.SIGSTOP)
+                    stopped.append(process)
+            yield
+        finally:
+            for process in stopped:
+                os.kill(process, signal.SIGCONT)
 
     def empty(self, schema: str, *, drop: bool = False) -> None:
         """Remove all rows of a store's tables, or the tables too."""
@@ -101,6 +115,12 @@ class Server:
         if self._process is not None:
             self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder)
+
+    def _processes(self) -> list[int]:
+        """Its own, and those that it has for connections and other work."""
+        assert self._process is not None
+        id = self._process.pid
+        return [id, *map(int, Path(f"/proc/{id}/task/{id}/children").read_text().split())]
 
     def _end(self, signal_number: int) -> None:
         assert self._process is not None
