@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from coda_moshi.budget import device_budget, process_limit
 from coda_moshi.cpu_threads import chosen_threads, cpu_threads
+from coda_moshi.kept_heap import give_back, keep_heap
 from coda_moshi.lean_modules import make_lean
 from coda_moshi.loading import choose_device, load_model
 from coda_moshi.memory_watch import MemoryWatch, device_readings, resident_bytes
@@ -47,6 +48,7 @@ def open_moshi(config: MoshiConfig, context: Context) -> Iterator[MoshiProcessor
         processor = MoshiProcessor(model, config.conversations, beginning)
         # The processor alone holds the model, so that releasing it frees the memory.
         del model
+        keep_heap(device)
         try:
             with cpu_threads(chosen_threads(config.threads, device, parameters)):
                 context.progress("warming up", 0, 1)
@@ -57,6 +59,7 @@ def open_moshi(config: MoshiConfig, context: Context) -> Iterator[MoshiProcessor
                 yield processor
         finally:
             processor.release()
+            give_back(device)
 
 
 def _watch(config: MoshiConfig, device: torch.device, resident_before: int) -> MemoryWatch:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Any, Final
 
 import attrs
 
@@ -20,20 +23,26 @@ from coda_state.config import MemoryStoreConfig
 
 __all__ = ["MemoryStore", "open_memory_store"]
 
+_getters: dict[type[Event], Callable[[Event], tuple[Any, ...]]] = {}
+_PLAIN: Final = frozenset((str, int, bool, type(None)))
+"""Types whose values are in JSON what they are here, and cannot change."""
+
 
 @attrs.define
 class _Kept:
     """One conversation. What sums it up is brought up to date when somebody looks: events come far more often."""
 
-    rows: dict[int, EventRow] = attrs.field(factory=dict)
+    events: dict[int, Event | EventRow] = attrs.field(factory=dict)
+    """By sequence: as it is where JSON would give it back like that, else as JSON."""
     _row: ConversationRow | None = None
     _drafts: dict[Draft, None] = attrs.field(factory=dict)
     _untold: list[Event] = attrs.field(factory=list)
     """Events that neither of the two knows of."""
 
-    def add(self, rows: Mapping[int, EventRow]) -> None:
-        self.rows.update(rows)
-        self._untold += [row.event for row in rows.values()]
+    def add(self, event: Event | EventRow) -> None:
+        told = event if isinstance(event, Event) else event.event
+        self.events[told.sequence] = event
+        self._untold.append(told)
 
     @property
     def row(self) -> ConversationRow:
@@ -78,21 +87,23 @@ class MemoryStore:
         """Conversations that were dropped to keep within the limit."""
 
     def append(self, events: Sequence[Event]) -> None:
-        for conversation, rows in encode(events).items():
-            kept = self._kept.get(conversation) or _Kept()
-            new = {sequence: row for sequence, row in rows.items() if sequence not in kept.rows}
-            if new:
-                self._kept[conversation] = kept
-                kept.add(new)
-            if any(row.type == Closed.type for row in new.values()):
-                self._closed.setdefault(conversation)
+        # All are looked at before any is kept: a batch is stored whole or not at all.
+        for event, form in [(event, _form(event)) for event in events]:
+            kept = self._kept.get(event.conversation)
+            if kept is None:
+                kept = self._kept[event.conversation] = _Kept()
+            if event.sequence not in kept.events:
+                kept.add(form)
+                if form.type == Closed.type:
+                    self._closed.setdefault(event.conversation)
         self._drop_closed()
 
     def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
         kept = self._kept.get(conversation)
         if kept is not None:
-            for sequence in sorted(sequence for sequence in kept.rows if sequence > after):
-                yield decode(kept.rows[sequence].payload, conversation)
+            for sequence in sorted(sequence for sequence in kept.events if sequence > after):
+                form = kept.events[sequence]
+                yield form if isinstance(form, Event) else decode(form.payload, conversation)
 
     def find(
         self, *, user_id: str | None = None, unfinished: bool = False, limit: int = 100
@@ -140,18 +151,19 @@ class MemoryStore:
         kept = self._kept.get(conversation)
         if kept is None:
             return
-        taken = [sequence for sequence in sorted(kept.rows) if kept.rows[sequence].type == "snapshot"]
+        types = {sequence: kept.events[sequence].type for sequence in sorted(kept.events)}
+        taken = [sequence for sequence, type in types.items() if type == "snapshot"]
         growing = [draft.first_sequence for draft in kept.drafts if not draft.complete]
         latest = max(taken, default=0)
-        others = [sequence for sequence in sorted(kept.rows) if kept.rows[sequence].type not in (*LASTING, "snapshot")]
+        others = [sequence for sequence, type in types.items() if type not in (*LASTING, "snapshot")]
         end = min([latest, *growing])
         old = [sequence for sequence in others[: max(len(others) - events, 0)] if sequence < end]
         old_taken = [sequence for sequence in taken[: max(len(taken) - snapshots, 0)] if sequence < latest]
         for sequence in (*old, *old_taken):
-            del kept.rows[sequence]
+            del kept.events[sequence]
         kept.row = attrs.evolve(
             kept.row,
-            events=len(kept.rows),
+            events=len(kept.events),
             dropped_events=kept.row.dropped_events + len(old),
             dropped_snapshots=kept.row.dropped_snapshots + len(old_taken),
         )
@@ -176,6 +188,31 @@ class MemoryStore:
             self._logger.info(
                 "dropped conversation %s, the first of those that are closed, to keep %d", oldest, self._limit
             )
+
+
+def _form(event: Event) -> Event | EventRow:
+    """Return what is kept of an event; raises as `encode` does.
+
+    To write JSON is what takes most of the time, and most events have plain values alone, of which it makes the same.
+    """
+    if event.conversation and event.sequence >= 1 and all(map(_is_plain, _values(event))):
+        return event
+    return encode([event])[event.conversation][event.sequence]
+
+
+def _values(event: Event) -> tuple[Any, ...]:
+    """Return the values of all fields."""
+    kind = type(event)
+    if kind not in _getters:
+        _getters[kind] = attrgetter(*(field.name for field in attrs.fields(kind)))
+    return _getters[kind](event)
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    return kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, value)))
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ __all__ = ["SILENCE_DBFS", "Side", "SpeechActivity", "levels_dbfs"]
 
 SILENCE_DBFS: Final = -120.0
 _FLOOR_POWER: Final = 10 ** (SILENCE_DBFS / 10)
-_RELEASE_DB: Final = 6.0
+_RELEASE_DB: Final = np.float32(6)
 _RISE_DB: Final = 0.1
 
 
@@ -52,39 +52,36 @@ class SpeechActivity:
     threshold_dbfs: float
     margin_db: float
     hangover: int
-    _speaking: NDArray[np.bool_] = attrs.field(init=False)
     _quiet: NDArray[np.int64] = attrs.field(init=False)
+    """Frames since the latest one of speech; a slot speaks while they are within the hangover."""
     _background: NDArray[np.float32] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._speaking = np.zeros(self.slots, np.bool_)
-        self._quiet = np.zeros(self.slots, np.int64)
+        self._quiet = np.full(self.slots, self.hangover + 1, np.int64)
         self._background = np.full(self.slots, SILENCE_DBFS, np.float32)
 
     def reset(self, slot: int) -> None:
         """Forget what was heard in a slot."""
-        self._speaking[slot] = False
-        self._quiet[slot] = 0
+        self._quiet[slot] = self.hangover + 1
         self._background[slot] = SILENCE_DBFS
 
     def export(self, slot: int) -> tuple[bool, int, float]:
         """Return what is remembered of a slot, in plain values."""
-        return bool(self._speaking[slot]), int(self._quiet[slot]), float(self._background[slot])
+        quiet = int(self._quiet[slot])
+        return quiet <= self.hangover, quiet, float(self._background[slot])
 
     def restore(self, slot: int, state: tuple[bool, int, float]) -> None:
-        """Go on in a slot where `export` left off."""
-        self._speaking[slot], self._quiet[slot], self._background[slot] = state
+        """Go on in a slot where `export` left off, maybe with another hangover."""
+        speaking, quiet, self._background[slot] = state
+        self._quiet[slot] = min(quiet, self.hangover) if speaking else max(quiet, self.hangover + 1)
 
     def update(self, slots: NDArray[np.int64], level: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Take one frame's levels ``[n]`` of `slots` ``[n]``; return whether each is speech ``[n]``."""
-        background = self._background[slots]
-        begin = np.maximum(self.threshold_dbfs, background + self.margin_db)
-        loud = level >= begin
-        held = level >= begin - _RELEASE_DB
-        was = self._speaking[slots]
-        quiet = np.where(loud | (was & held), 0, self._quiet[slots] + 1)
-        speaking: NDArray[np.bool_] = loud | (was & (quiet <= self.hangover))
-        self._background[slots] = np.minimum(level, background + _RISE_DB)
-        self._speaking[slots] = speaking
+        background, quiet = self._background[slots], self._quiet[slots]
+        least = np.maximum(background + self.margin_db, self.threshold_dbfs)
+        least -= _RELEASE_DB * (quiet <= self.hangover)
+        quiet += 1
+        quiet[level >= least] = 0
         self._quiet[slots] = quiet
-        return speaking
+        self._background[slots] = np.minimum(background + _RISE_DB, level)
+        return quiet <= self.hangover

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,7 @@ _SMALLEST_S: Final = 1e-6
 _PER_DECADE: Final = 48
 _BUCKETS: Final = 9 * _PER_DECADE
 """From a microsecond to 1,000 seconds; neighbouring buckets are 4.9 % apart."""
+_TOGETHER: Final = 64
 
 
 class HistogramBank:
@@ -32,18 +32,17 @@ class HistogramBank:
         np.add.at(self._sums, rows, seconds)
         np.maximum.at(self._maxima, rows, seconds)
 
-    def add_one(self, row: int, seconds: float) -> None:
-        """Add one value to one row: `add` without numpy's cost of a call."""
-        bucket = int(math.log10(max(seconds, _SMALLEST_S) / _SMALLEST_S) * _PER_DECADE)
-        self._counts[row, min(bucket, _BUCKETS - 1)] += 1
-        self._sums[row] += seconds
-        self._maxima[row] = max(self._maxima[row], seconds)
-
     def merge(self, row: int, seconds: NDArray[np.float64]) -> None:
         """Add all of `seconds` ``[n]`` to one row."""
         self._counts[row] += np.bincount(_buckets(seconds), minlength=_BUCKETS)
         self._sums[row] += seconds.sum()
         self._maxima[row] = max(self._maxima[row], float(seconds.max(initial=0.0)))
+
+    def copy(self) -> HistogramBank:
+        """Return one that holds the same."""
+        other = HistogramBank(len(self._counts))
+        other._counts[:], other._sums[:], other._maxima[:] = self._counts, self._sums, self._maxima
+        return other
 
     def clear(self, row: int) -> None:
         self._counts[row] = 0
@@ -72,20 +71,32 @@ class HistogramBank:
 
 
 class Histogram:
-    """One histogram of seconds."""
+    """One histogram of seconds. Written on one thread; what is read on another may lack the latest values.
+
+    Single values are kept and counted some dozens at a time: numpy's cost of a call is many times that of an append.
+    """
 
     def __init__(self) -> None:
         self._bank = HistogramBank(1)
+        self._waiting: list[float] = []
 
     def add(self, seconds: float) -> None:
-        self._bank.add_one(0, seconds)
+        self._waiting.append(seconds)
+        if len(self._waiting) >= _TOGETHER:
+            waiting, self._waiting = self._waiting, []
+            self.add_all(np.array(waiting))
 
     def add_all(self, seconds: NDArray[np.float64]) -> None:
         """Add values ``[n]``."""
         self._bank.merge(0, seconds)
 
     def distribution(self, *, minus_s: float = 0.0) -> Distribution:
-        return self._bank.distribution(0, minus_s=minus_s)
+        waiting = self._waiting.copy()
+        if not waiting:
+            return self._bank.distribution(0, minus_s=minus_s)
+        bank = self._bank.copy()
+        bank.merge(0, np.array(waiting))
+        return bank.distribution(0, minus_s=minus_s)
 
 
 def _buckets(seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -31,22 +31,30 @@ class BareLoop:
         self._generator = LMGen(lm, use_sampling=not greedy, **info.lm_gen_config)
         self._mimi.streaming_forever(batch)
         self._generator.streaming_forever(batch)
+        self._began = False
+
+    def reset(self) -> None:
+        """Start anew, as with nothing heard and said yet."""
+        self._mimi.reset_streaming()
+        self._generator.reset_streaming()
+        self._began = False
 
     @torch.no_grad()
+    def step(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """Step ``[batch, 1920]``; return text tokens ``[batch]`` and PCM ``[batch, 1920]``, None before the first."""
+        codes = self._mimi.encode(torch.from_numpy(frames[:, None]))
+        if not self._began:
+            self._mimi.reset_streaming()
+            self._began = True
+        tokens = self._generator.step(codes)
+        return None if tokens is None else (tokens[:, 0, 0].numpy(), self._mimi.decode(tokens[:, 1:])[:, 0].numpy())
+
     def run(self, pcm: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Step frames ``[batch, steps, 1920]`` from a fresh start.
 
         Returns text tokens ``[batch, steps - delay]`` and PCM ``[batch, steps - delay, 1920]``.
         """
-        self._mimi.reset_streaming()
-        self._generator.reset_streaming()
-        text, voice = [], []
-        for step in range(pcm.shape[1]):
-            codes = self._mimi.encode(torch.from_numpy(pcm[:, step, None]))
-            if step == 0:
-                self._mimi.reset_streaming()
-            tokens = self._generator.step(codes)
-            if tokens is not None:
-                voice.append(self._mimi.decode(tokens[:, 1:])[:, 0].numpy())
-                text.append(tokens[:, 0, 0].numpy())
+        self.reset()
+        answers = [answer for frames in pcm.swapaxes(0, 1) if (answer := self.step(frames)) is not None]
+        text, voice = zip(*answers, strict=True)
         return np.stack(text, axis=1), np.stack(voice, axis=1)

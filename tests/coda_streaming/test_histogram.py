@@ -9,10 +9,12 @@ from coda_streaming.histogram import Histogram, HistogramBank
 def test_percentiles_are_those_of_the_values_to_a_bucket() -> None:
     values = np.random.default_rng(0).lognormal(-4, 1, 20_000)
     one, all_at_once = Histogram(), Histogram()
-    for value in values[:2_000]:
+    for count, value in enumerate(values[:2_000]):
+        assert one.distribution().count == count
         one.add(value)
     all_at_once.add_all(values[:2_000])
     assert one.distribution().p99 == all_at_once.distribution().p99
+    assert one.distribution().maximum == all_at_once.distribution().maximum
     found = all_at_once.distribution()
     for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
         assert getattr(found, name) == pytest.approx(np.percentile(values[:2_000], percent), rel=0.05)

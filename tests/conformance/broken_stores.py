@@ -75,7 +75,7 @@ class InTheOrderOfArrival(MemoryStore):
     def events(self, conversation: str, after: int = 0) -> Iterator[Event]:
         stored = {event.sequence: event for event in super().events(conversation, after)}
         kept = self._kept.get(conversation)
-        return iter([stored[sequence] for sequence in (kept.rows if kept else ()) if sequence in stored])
+        return iter([stored[sequence] for sequence in (kept.events if kept else ()) if sequence in stored])
 
 
 class CountsFromZero(MemoryStore):
@@ -118,7 +118,7 @@ class TheLastOneCounts(MemoryStore):
     def append(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.conversation in self._kept:
-                self._kept[event.conversation].rows.pop(event.sequence, None)
+                self._kept[event.conversation].events.pop(event.sequence, None)
             super().append([event])
 
 
@@ -175,7 +175,7 @@ class FindOfEverybody(Find):
 
 class FindWantsAnOpening(Find):
     def made(self, rows: Sequence[ConversationRow], limit: int) -> Sequence[ConversationRow]:
-        return [row for row in rows if 1 in self._kept[row.conversation].rows]
+        return [row for row in rows if 1 in self._kept[row.conversation].events]
 
 
 class FindTakesAllForFinished(Find):
@@ -277,8 +277,8 @@ class Trims(MemoryStore):
 
     def trim(self, conversation: str, *, events: int, snapshots: int) -> None:
         kept = self._kept.get(conversation)
-        for sequence in sorted(kept.rows)[: -events or None] if kept else ():
-            del kept.rows[sequence]  # type: ignore[union-attr]
+        for sequence in sorted(kept.events)[: -events or None] if kept else ():
+            del kept.events[sequence]  # type: ignore[union-attr]
 
 
 class PurgesTheLatest(MemoryStore):
