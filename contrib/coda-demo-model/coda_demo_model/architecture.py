@@ -20,7 +20,9 @@ FRAME_RATE_HZ: Final = 12.5
 _WIDTH: Final = 128
 
 # No residual units: at the full audio rate they would take most of the codec's time, and this voice does not need
-# them. The attention reaches back no further than what training shows it.
+# them. Seen from the decoder, the largest ratio comes first: it then works at 200 Hz, about the rate at which the
+# voice's spectral envelopes change, where there are still many channels. The attention reaches back no further than
+# what training shows it.
 MIMI: Final[Mapping[str, Any]] = {
     "sample_rate": 24_000,
     "channels": 1,
@@ -40,7 +42,7 @@ MIMI: Final[Mapping[str, Any]] = {
         "last_kernel_size": 3,
         "norm": "none",
         "pad_mode": "constant",
-        "ratios": [4, 5, 6, 8],
+        "ratios": [8, 6, 5, 4],
         "true_skip": True,
     },
     "quantizer": {

@@ -76,8 +76,10 @@ def _upsample(samples: torch.Tensor, layer: Any) -> torch.Tensor:
 
 
 def _convolve(samples: torch.Tensor, layer: Any, block: int) -> torch.Tensor:
-    """[B, n, in] to [B, n, out], `block` samples at a time; the kernel is shorter than two blocks."""
+    """[B, n, in] to [B, n, out], `block` samples at a time, or twice as many where a kernel reaches further back."""
     outputs, inputs, taps = layer.weight.shape
+    while block < taps - 1:
+        block *= 2
     index, used = _band(block, inputs, outputs, taps)
     weight = (layer.weight.flatten()[index] * used).reshape(2, block * inputs, block * outputs)
     blocks = samples.reshape(len(samples), -1, block * inputs)

@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from coda_demo_model.alignment import aligned_events
+from coda_demo_model.conversion import as_another_person
 from coda_demo_model.espeak import SpeechEvent, speak, variants
 from coda_demo_model.other_engines import FESTIVAL_VOICES, PICO_VOICES, speak_by_festival, speak_by_pico
 from coda_demo_model.voice import SAMPLE_RATE_HZ
@@ -25,8 +26,11 @@ LANGUAGES: Final = ("en-us", "en-us", "en-us", "en-gb-x-gbclan", "en-gb-scotland
 _UNLIKE_PEOPLE: Final = ("whisper", "croak", "demonic", "robosoft", "unirobot", "anikarobot", "fast", "mr ", "klatt4")
 _LABEL_S: Final = 0.02
 _QUIET: Final = 0.01
-_PICO: Final = 0.65
-"""Share of SVOX Pico, which has two voices, beside Festival with one."""
+_PICO: Final = 0.5
+"""Share of SVOX Pico, beside Festival; each has two voices."""
+_ANOTHER_PERSON: Final = 0.75
+_ANOTHER_SYNTHESISER: Final = 0.15
+"""Share of espeak-ng's calls that are turned into another person too, and lose its way of making waves."""
 
 
 @attrs.frozen(eq=False)
@@ -54,7 +58,8 @@ def corpus_variants(held_out: Collection[str]) -> tuple[str, ...]:
 def call_by_espeak(intent: str, text: str, variant: str, bits: np.random.Generator, *, stretch: float = 0.0) -> Call:
     """Return `text` in a voice of espeak-ng at a drawn speed and pitch.
 
-    With `stretch`, the audio is played up to so much faster or slower, which makes a throat shorter or longer.
+    With `stretch`, which the corpus has, the audio is played up to so much faster or slower, which makes a throat
+    shorter or longer, and some calls are turned into another person.
     Raises `ValueError` where espeak-ng has no such voice.
     """
     language = str(bits.choice(LANGUAGES))
@@ -69,13 +74,16 @@ def call_by_espeak(intent: str, text: str, variant: str, bits: np.random.Generat
     ratio = float(np.exp(bits.uniform(-stretch, stretch)))
     audio, begin = _trimmed(soxr.resample(spoken.audio, spoken.sample_rate_hz, SAMPLE_RATE_HZ * ratio))
     labels = _labels(spoken.phonemes, spoken.words, ratio, begin / SAMPLE_RATE_HZ)
+    if stretch and bits.random() < _ANOTHER_SYNTHESISER:
+        audio = _another_person(audio, bits)
     return Call(intent, text, voice, audio, *labels)
 
 
 def call_by_another(intent: str, text: str, bits: np.random.Generator, *, stretch: float = 0.0) -> Call:
     """Return `text` in a voice of SVOX Pico or Festival at a drawn speed and pitch, labelled by alignment.
 
-    Raises `RuntimeError` where Festival is not installed.
+    Most of them are turned into other people, as these engines have few voices. Raises `RuntimeError` where Festival is
+    not installed.
     """
     ratio = float(np.exp(bits.uniform(-stretch, stretch)))
     if bits.random() < _PICO:
@@ -87,6 +95,8 @@ def call_by_another(intent: str, text: str, bits: np.random.Generator, *, stretc
         sound, rate = speak_by_festival(text, voice, stretch=float(bits.uniform(0.85, 1.2)) / ratio)
     audio, _ = _trimmed(soxr.resample(sound, rate, SAMPLE_RATE_HZ * ratio))
     events = aligned_events(text, audio.astype(np.float32) / np.float32(32767), SAMPLE_RATE_HZ)
+    if bits.random() < _ANOTHER_PERSON:
+        audio = _another_person(audio, bits)
     return Call(intent, text, voice, audio, *_labels(*events, 1.0, 0.0))
 
 
@@ -103,6 +113,11 @@ def call_by_flite(intent: str, text: str, voice: str, bits: np.random.Generator)
         sound, rate = soundfile.read(path, dtype="float32")
     audio, _ = _trimmed(soxr.resample(sound, rate, SAMPLE_RATE_HZ))
     return Call(intent, text, f"flite {voice}", audio, (), ())
+
+
+def _another_person(audio: npt.NDArray[np.int16], bits: np.random.Generator) -> npt.NDArray[np.int16]:
+    made = as_another_person(audio.astype(np.float32) / np.float32(32767), SAMPLE_RATE_HZ, bits)
+    return (made * (0.5 / max(1e-3, float(np.abs(made).max()))) * 32767).astype(np.int16)
 
 
 def _trimmed(audio: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int]:

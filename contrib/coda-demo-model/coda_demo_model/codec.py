@@ -27,6 +27,7 @@ from coda_demo_model.architecture import CODEBOOKS, FRAME_RATE_HZ, MIMI
 from coda_demo_model.blockwise import encode_audio
 from coda_demo_model.callers import Call
 from coda_demo_model.corpus import Corpus
+from coda_demo_model.optimizer import Muon
 from coda_demo_model.room import background, through_room
 from coda_demo_model.sentences import drawn_sentence
 from coda_demo_model.spectra import MEL_BANDS, MEL_HOPS, log_mel
@@ -148,12 +149,10 @@ def train_codec(corpus: Corpus, folder: Path, *, minutes: float, seed: int, max_
     codec, heads = new_codec(), Heads(batches.phonemes)
     codec.train()
     parameters = [*_learning(codec), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    optimizer = Muon(parameters)
     kept: dict[str, Any] = {"codec": codec, "heads": heads, "optimizer": optimizer}
     training = Training(folder, 60 * minutes, kept, max_steps)
     for step in training.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, training.fraction, peak=2e-3)
         if training.fraction > 0.6:
             _keep_codes(codec)
         losses = _losses(codec, heads, batches.draw(step), quantised=step >= _UNQUANTISED_STEPS)
@@ -168,7 +167,7 @@ def train_codec(corpus: Corpus, folder: Path, *, minutes: float, seed: int, max_
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
-        optimizer.step()
+        optimizer.step(learning_rate(step, training.fraction, peak=5e-3))
         _forget_history(codec)
         training.record(**{name: float(value.detach()) for name, value in losses.items()})
     return codec

@@ -44,9 +44,9 @@ class CodesSize:
 
     drawn_sentences: int = 2400
     """In the model's voice."""
-    rooms_of_a_call: int = 2
+    rooms_of_a_call: int = 3
     """How many times each call is heard, each time through another room."""
-    background_s: float = 2400.0
+    background_s: float = 3600.0
 
 
 @attrs.frozen(eq=False)
@@ -163,7 +163,7 @@ def _heard(call: Call, offset: int, bits: np.random.Generator) -> Callable[[], n
 
 
 def _backgrounds(codec: MimiModel, seconds: float, bits: np.random.Generator) -> Iterator[_Codes]:
-    """Return noise of every colour and as much music, up to rms 0.15, after the codec has got used to it."""
+    """Return noise of every colour and twice as much music, up to rms 0.16, after the codec has got used to it."""
     piece_s = 12
     count = max(3, round(seconds / piece_s))
     sounds = [_background(number, piece_s * SAMPLE_RATE_HZ, bits) for number in range(count)]
@@ -172,10 +172,10 @@ def _backgrounds(codec: MimiModel, seconds: float, bits: np.random.Generator) ->
 
 def _background(number: int, samples: int, bits: np.random.Generator) -> npt.NDArray[np.float32]:
     colours = tuple(COLOURS)
-    if number % 2:
+    if number % 3:
         # Music is most like speech, and loud music most of all.
-        return music(samples, 10 ** bits.uniform(-2.7, -0.8), bits)
-    return noise(samples, colours[number // 2 % len(colours)], 10 ** bits.uniform(-4.5, -0.8), bits)
+        return music(samples, 10 ** bits.uniform(-2.3, -0.8), bits)
+    return noise(samples, colours[number // 3 % len(colours)], 10 ** bits.uniform(-4.5, -0.8), bits)
 
 
 @torch.no_grad()

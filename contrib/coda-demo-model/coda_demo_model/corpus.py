@@ -16,6 +16,7 @@ import numpy as np
 
 from coda_demo_model.callers import Call, call_by_another, call_by_espeak, corpus_variants
 from coda_demo_model.evaluation_sets import load_sets
+from coda_demo_model.manners import with_manners
 from coda_demo_model.script import load_script
 from coda_demo_model.voice import Word, know_words, say_word
 
@@ -25,7 +26,7 @@ _FILE: Final = "corpus.pickle"
 _STRETCH: Final = 0.16
 _STRETCH_OF_FEW: Final = 0.22
 """Of engines with so few voices that each must stand for several people."""
-_OTHERS: Final = 0.3
+_OTHERS: Final = 0.5
 """Share of the calls by other engines than espeak-ng."""
 
 
@@ -94,7 +95,7 @@ def _calls(size: CorpusSize, bits: np.random.Generator) -> Iterator[Call]:
     for intent in load_script().intents:
         order = [int(index) for index in bits.permutation(len(intent.phrasings))]
         for number in range(size.calls_of_an_intent):
-            text = intent.phrasings[order[number % len(order)]]
+            text = with_manners(intent.phrasings[order[number % len(order)]], bits)
             yield _call(intent.name, text, voices, bits)
 
 

@@ -6,7 +6,6 @@ quantiser, the upsampling, the decoder's transformer and the decoder itself lear
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from moshi.models import MimiModel
 
 from coda_demo_model.blockwise import decode_latent
 from coda_demo_model.codes import Codes, EncodedSentence
+from coda_demo_model.optimizer import Muon
 from coda_demo_model.spectra import spectral_distance, waveform_distance
 from coda_demo_model.training import Training, WeightAverage, learning_rate
 from coda_demo_model.voice import FRAME, say
@@ -28,6 +28,8 @@ _ROWS: Final = 6
 _FRAMES: Final = 22
 _UNJUDGED: Final = 4
 """Frames at the start of a crop, whose past is missing."""
+_REPLIES: Final = 0.2
+"""Share of the replies, which are a hundredth of all sentences and most of what is ever said."""
 _CUT: Final = 0.15
 """How often a sentence is broken off, as it is when a caller interrupts."""
 
@@ -51,24 +53,22 @@ def train_decoder(
 ) -> dict[str, torch.Tensor]:
     """Train what follows the codes, or go on with it; return the averaged weights by their names in the codec."""
     torch.manual_seed(seed)
-    sentences = (*codes.replies.values(), *codes.drawn)
     parts = decoder_parts(codec)
     parts.train()
     average = WeightAverage(parts, 0.995)
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=1e-3, betas=(0.8, 0.99), weight_decay=1e-3, fused=True)
+    optimizer = Muon(parts.parameters())
     kept: dict[str, Any] = {"parts": parts, "average": average, "optimizer": optimizer}
     training = Training(folder, 60 * minutes, kept, max_steps)
     for step in training.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, training.fraction, peak=2e-3)
-        batch = _draw(sentences, codes.silence, np.random.default_rng((seed, 5, step)))
+        bits = np.random.default_rng((seed, 5, step))
+        batch = _draw(codes, bits)
         made = _decode(codec, batch.codes)[:, _UNJUDGED * FRAME :]
         wanted = batch.audio[:, _UNJUDGED * FRAME :]
-        spectral, waveform = spectral_distance(made, wanted), waveform_distance(made, wanted)
+        spectral, waveform = spectral_distance(made, wanted, bits), waveform_distance(made, wanted)
         optimizer.zero_grad()
         (spectral + waveform).backward()
         torch.nn.utils.clip_grad_norm_(parts.parameters(), 2.0)
-        optimizer.step()
+        optimizer.step(learning_rate(step, training.fraction, peak=7e-3))
         average.update()
         training.record(spectral=float(spectral.detach()), waveform=float(waveform.detach()))
     return averaged_codec(codec, average)
@@ -93,8 +93,12 @@ class _Batch:
     """[B, frames * 1920]."""
 
 
-def _draw(sentences: Sequence[EncodedSentence], silence: npt.NDArray[np.int16], bits: np.random.Generator) -> _Batch:
-    rows = [_crop(sentences[int(bits.integers(len(sentences)))], silence, bits) for _ in range(_ROWS)]
+def _draw(codes: Codes, bits: np.random.Generator) -> _Batch:
+    replies, drawn = tuple(codes.replies.values()), codes.drawn
+    rows: list[tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]] = []
+    for _ in range(_ROWS):
+        sentences = replies if bits.random() < _REPLIES else drawn
+        rows.append(_crop(sentences[int(bits.integers(len(sentences)))], codes.silence, bits))
     return _Batch(
         torch.from_numpy(np.stack([codes for codes, _ in rows]).astype(np.int64)),
         torch.from_numpy(np.stack([audio for _, audio in rows])),

@@ -38,6 +38,7 @@ _DRAWN: Final = 0.28
 _CHATTER: Final = 0.1
 _INTERRUPTED: Final = 0.4
 _OVER_SPEECH: Final = 0.3
+_LEFT_ALONE: Final = 0.2
 
 _LIKELY: Final = 0.3
 """Weight of a frame of padding."""
@@ -75,8 +76,10 @@ class Dialogues:
     def draw(self, bits: np.random.Generator) -> Dialogue:
         """Return a conversation."""
         scene = Scene(self._codes, self._numbers, self._stop, bits)
+        # Some scenes have nobody in them, from a moment on: nothing must come of a background alone, however long.
+        end = FRAMES if bits.random() > _LEFT_ALONE else int(bits.integers(0, FRAMES))
         at = int(bits.integers(1, 14))
-        while at < FRAMES - 10:
+        while at < end - 10:
             chance = bits.random()
             if chance < _DRAWN:
                 at = self._inject(scene, at, bits)

@@ -29,6 +29,7 @@ _ROWS: Final = 6
 _SILENT_SHARE: Final = 0.06
 """Of the silent frames, those at which the codes are asked for too."""
 _HEARING: Final = 1.0
+_NO_CODE: Final = -100
 
 
 def new_language_model() -> LMModel:
@@ -93,10 +94,14 @@ def _losses(model: LMModel, hearing: torch.nn.Module, batch: _Batch, silence: to
     of_text = F.cross_entropy(text_logits[:, 0].transpose(1, 2), batch.tokens[:, 0], reduction="none")
     own = wanted[:, 1 : 1 + CODEBOOKS]
     speaking = (own != silence[None, :, None]).any(1)
-    asked = (speaking | (torch.rand(speaking.shape) < _SILENT_SHARE)) & (own < CODES).all(1)
+    # The first frame has a code of the first codebook alone, as the others are delayed; untrained, it would be a crack.
+    speaking[:, 0] = True
+    asked = (speaking | (torch.rand(speaking.shape) < _SILENT_SHARE)) & (own[:, 0] < CODES)
     chosen = wanted.transpose(1, 2)[asked].T[None]
     logits = model.forward_depformer_training(chosen, hidden[asked][None])
-    of_codes = F.cross_entropy(logits[0].flatten(0, 1), chosen[0, 1 : 1 + CODEBOOKS].flatten())
+    asked_codes = chosen[0, 1 : 1 + CODEBOOKS]
+    asked_codes = asked_codes.where(asked_codes < CODES, _NO_CODE)
+    of_codes = F.cross_entropy(logits[0].flatten(0, 1), asked_codes.flatten(), ignore_index=_NO_CODE)
     words = batch.tokens[:, 0] != PADDING
     with torch.no_grad():
         decision = (of_text * (batch.weights > 5)).sum() / (batch.weights > 5).sum().clamp(min=1)

@@ -15,7 +15,7 @@ import soundfile
 __all__ = ["FESTIVAL_VOICES", "PICO_VOICES", "speak_by_festival", "speak_by_pico"]
 
 PICO_VOICES: Final = ("en-US", "en-GB")
-FESTIVAL_VOICES: Final = ("ked_diphone",)
+FESTIVAL_VOICES: Final = ("ked_diphone", "kal_diphone")
 _PICO_RATE_HZ: Final = 16_000
 
 
@@ -49,7 +49,7 @@ class _Festival:
             )
         except FileNotFoundError as error:
             raise RuntimeError(
-                "festival is not there: install the Debian packages festival and festvox-kdlpc16k"
+                "festival is not there: install the Debian packages festival, festvox-kdlpc16k and festvox-kallpc16k"
             ) from error
 
     def speak(self, text: str, voice: str, stretch: float) -> tuple[npt.NDArray[np.float32], int]:
@@ -57,7 +57,9 @@ class _Festival:
             path = Path(folder) / "call.wav"
             told = self._ask(f"(voice_{voice})")
             if "ERROR" in told:
-                raise RuntimeError(f"festival has no voice {voice}: install festvox-kdlpc16k ({told})")
+                raise RuntimeError(
+                    f"festival has no voice {voice}: install festvox-kdlpc16k and festvox-kallpc16k ({told})"
+                )
             self._ask(f"(Parameter.set 'Duration_Stretch {stretch:.3f})")
             told = self._ask(f'(utt.save.wave (SynthText "{text}") "{path}" \'riff)')
             if not path.exists():
