@@ -28,7 +28,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="folder of the run"
         ),
         click.option(
-            "--hours", type=click.FloatRange(min=0), default=2.0, show_default=True, help="computing time of all stages"
+            "--hours", type=click.FloatRange(min=0), default=2.0, show_default=True, help="computing time of training"
         ),
         click.option("--seed", type=int, default=1, show_default=True),
         click.option("--max-steps", type=click.IntRange(min=1), help="end each trained stage after so many steps"),

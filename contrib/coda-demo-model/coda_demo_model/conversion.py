@@ -47,7 +47,8 @@ def as_another_person(
         rate_hz,
         _PERIOD_MS,
     )
-    return np.asarray(np.resize(made, len(audio)) if len(made) < len(audio) else made[: len(audio)], dtype=np.float32)
+    # The vocoder makes whole periods.
+    return np.pad(made, (0, max(0, len(audio) - len(made))))[: len(audio)].astype(np.float32)
 
 
 def _another_melody(pitch: npt.NDArray[np.float64], bits: np.random.Generator) -> npt.NDArray[np.float64]:

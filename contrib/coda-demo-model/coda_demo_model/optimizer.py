@@ -16,6 +16,8 @@ __all__ = ["Muon"]
 
 _MOMENTUM: Final = 0.95
 _DECAY: Final = 0.01
+_ADAMW_SHARE: Final = 0.5
+"""Of the learning rate."""
 _NARROWEST: Final = 16
 _ITERATIONS: Final = 5
 _COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
@@ -25,15 +27,13 @@ _COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 class Muon:
     """Muon for matrices and convolutions, AdamW for everything that is narrower than 16 or no matrix."""
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], *, adamw_share: float = 0.5) -> None:
-        """`adamw_share` of the learning rate is what AdamW gets."""
+    def __init__(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         learnt = list(parameters)
         self._matrices = [value for value in learnt if _is_matrix(value)]
         self._momenta = [torch.zeros_like(value) for value in self._matrices]
         self._rest = torch.optim.AdamW(
             [value for value in learnt if not _is_matrix(value)], betas=(0.9, 0.99), weight_decay=1e-3, fused=True
         )
-        self._share = adamw_share
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -45,7 +45,7 @@ class Muon:
     def step(self, rate: float) -> None:
         """Move all parameters against their gradients."""
         for group in self._rest.param_groups:
-            group["lr"] = self._share * rate
+            group["lr"] = _ADAMW_SHARE * rate
         self._rest.step()
         for matrix, momentum in zip(self._matrices, self._momenta, strict=True):
             if matrix.grad is None:
