@@ -75,3 +75,12 @@ def test_a_deleted_conversation_does_not_count_as_dropped(talk: Talk) -> None:
     store.append(talk("b"))
     assert names(store) == {"b"}
     assert store.dropped == 0
+
+
+def test_what_was_appended_stays_as_it_was_when_its_writer_goes_on_with_it() -> None:
+    store, metadata = store_of(1), {"who": "ada"}
+    store.append([Opened(conversation="a", sequence=1, metadata=metadata)])
+    metadata["who"] = "bob"
+    [opened] = store.events("a")
+    assert isinstance(opened, Opened)
+    assert opened.metadata == {"who": "ada"}
