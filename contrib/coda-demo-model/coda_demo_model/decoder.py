@@ -18,7 +18,7 @@ from moshi.models import MimiModel
 from coda_demo_model.blockwise import decode_latent
 from coda_demo_model.codes import Codes, EncodedSentence
 from coda_demo_model.optimizer import Muon
-from coda_demo_model.spectra import spectral_distance, waveform_distance
+from coda_demo_model.spectra import mel_distance, spectral_distance, waveform_distance
 from coda_demo_model.training import Training, WeightAverage, learning_rate
 from coda_demo_model.voice import FRAME, say
 
@@ -28,8 +28,12 @@ _ROWS: Final = 6
 _FRAMES: Final = 22
 _UNJUDGED: Final = 4
 """Frames at the start of a crop, whose past is missing."""
+_QUIET: Final = 8
+"""Most frames of silence on either side of speech that are judged."""
 _REPLIES: Final = 0.2
 """Share of the replies, which are a hundredth of all sentences and most of what is ever said."""
+_WAVEFORMS_FIRST: Final = 0.4
+"""Part of the time. Asked for from the start, powers in mel bands keep waveforms from being learnt at all."""
 _CUT: Final = 0.15
 """How often a sentence is broken off, as it is when a caller interrupts."""
 
@@ -64,13 +68,21 @@ def train_decoder(
         batch = _draw(codes, bits)
         made = _decode(codec, batch.codes)[:, _UNJUDGED * FRAME :]
         wanted = batch.audio[:, _UNJUDGED * FRAME :]
-        spectral, waveform = spectral_distance(made, wanted, bits), waveform_distance(made, wanted)
+        recognisable = training.fraction > _WAVEFORMS_FIRST
+        losses = {
+            "spectral": spectral_distance(made, wanted, bits),
+            "waveform": waveform_distance(made, wanted),
+            "mel": mel_distance(made if recognisable else made.detach(), wanted),
+        }
+        loss = losses["spectral"] + (0.5 if recognisable else 1.0) * losses["waveform"]
+        if recognisable:
+            loss = loss + 4.0 * losses["mel"]
         optimizer.zero_grad()
-        (spectral + waveform).backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parts.parameters(), 2.0)
         optimizer.step(learning_rate(step, training.fraction, peak=7e-3))
         average.update()
-        training.record(spectral=float(spectral.detach()), waveform=float(waveform.detach()))
+        training.record(**{name: float(value.detach()) for name, value in losses.items()})
     return averaged_codec(codec, average)
 
 
@@ -119,7 +131,8 @@ def _crop(
     all_codes = np.concatenate([quiet, codes, quiet], axis=1)
     all_audio = np.zeros(all_codes.shape[1] * FRAME, np.float32)
     all_audio[around * FRAME : (around + spoken) * FRAME] = audio[: spoken * FRAME]
-    begin = int(bits.integers(_UNJUDGED, around + spoken - _UNJUDGED))
+    first, last = around - _QUIET - _UNJUDGED, around + spoken + _QUIET - _FRAMES
+    begin = int(bits.integers(first, max(first, last) + 1))
     return all_codes[:, begin : begin + _FRAMES], all_audio[begin * FRAME : (begin + _FRAMES) * FRAME]
 
 

@@ -1,9 +1,21 @@
-"""Speech of espeak-ng with the times of its words and phonemes, through the C library."""
+"""Speech of espeak-ng with the times of its words and phonemes, through the C library.
+
+What the library says depends on what it has said before: the same word comes out up to 80 ms longer, or with another
+start. So a helper process, in which it has said nothing, forks for every text: the same text sounds the same in every
+process and at every place.
+"""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import itertools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -117,8 +129,62 @@ class _Library:
 
 
 @cache
-def _library() -> _Library:
-    return _Library()
+def _helper() -> subprocess.Popen[bytes]:
+    helper = subprocess.Popen(
+        [sys.executable, "-m", "coda_demo_model.espeak"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    # It ends with its standard input.
+    atexit.register(helper.communicate)
+    return helper
+
+
+def _ask(*request: object) -> Any:
+    """Return what a method of a fresh library returns, or raise what it raises."""
+    helper = _helper()
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    pickle.dump(request, helper.stdin)
+    helper.stdin.flush()
+    answer = pickle.load(helper.stdout)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _answer_requests() -> None:
+    """Be the helper, until its standard input ends."""
+    # Ctrl-C is the asking process's to answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    library: _Library | Exception
+    try:
+        library = _Library()
+    except RuntimeError as error:
+        library = error
+    while True:
+        try:
+            method, *arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        child = os.fork()
+        if not child:
+            _send(_answer(library, method, arguments))
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            _send(RuntimeError(f"espeak-ng crashed at {arguments}"))
+
+
+def _answer(library: _Library | Exception, method: str, arguments: Sequence[Any]) -> object:
+    if isinstance(library, Exception):
+        return library
+    try:
+        return getattr(library, method)(*arguments)
+    except ValueError as error:
+        return error
+
+
+def _send(answer: object) -> None:
+    pickle.dump(answer, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 def speak(text: str, voice: str, *, words_per_minute: int, pitch: int, pitch_range: int) -> SpokenText:
@@ -129,9 +195,18 @@ def speak(text: str, voice: str, *, words_per_minute: int, pitch: int, pitch_ran
     where it is not installed.
     """
     settings = {_RATE: words_per_minute, _VOLUME: 100, _PITCH: pitch, _RANGE: pitch_range}
-    return _library().speak(text, voice, settings)
+    spoken: SpokenText = _ask("speak", text, voice, settings)
+    return spoken
 
 
 def variants() -> tuple[str, ...]:
     """Return the variants of voices that the installed espeak-ng has, sorted."""
-    return tuple(sorted(path.name for path in (_library().data_folder() / "voices" / "!v").iterdir()))
+    folder: Path = _ask("data_folder")
+    return tuple(sorted(path.name for path in (folder / "voices" / "!v").iterdir()))
+
+
+if __name__ == "__main__":
+    # Answers are read by the module under its own name.
+    from coda_demo_model import espeak
+
+    espeak._answer_requests()
