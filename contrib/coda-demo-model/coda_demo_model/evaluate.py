@@ -29,6 +29,7 @@ _LOG: Final = logging.getLogger(__name__)
 _BATCH: Final = 50
 _ANSWER_S: Final = 6.5
 _INJECT_AFTER: Final = 8
+_AUDIBLE: Final = 0.02
 
 
 def evaluate(folder: Path, out: Path, measures: Sequence[str] = ()) -> dict[str, Any]:
@@ -59,18 +60,28 @@ def _answers(checkpoint: Checkpoint, calls: Sequence[Call]) -> list[Conversation
 
 def _right_replies(checkpoint: Checkpoint, calls: Sequence[Call], name: str, out: Path) -> dict[str, Any]:
     replies = load_script().replies
-    said = [conversation.text for conversation in _answers(checkpoint, calls)]
+    answers = _answers(checkpoint, calls)
+    said = [answer.text for answer in answers]
     right = [text == replies[call.intent] for call, text in zip(calls, said, strict=True)]
     engines = ["flite" if call.voice.startswith("flite") else "espeak-ng" for call in calls]
     wrong = [
         f"{call.voice}: {call.text} -> {text}" for call, text, good in zip(calls, said, right, strict=True) if not good
     ]
     (out / f"{name}-wrong.txt").write_text("\n".join(wrong) + "\n")
-    figures = {f"{name}: right": f"{sum(right)} of {len(right)}"}
+    figures: dict[str, Any] = {
+        f"{name}: right": f"{sum(right)} of {len(right)}",
+        f"{name}: sounds before the first word": sum(map(_sounds_too_early, answers)),
+    }
     for engine in ("espeak-ng", "flite"):
         of_engine = [good for good, made_by in zip(right, engines, strict=True) if made_by == engine]
         figures[f"{name}: right of {engine}"] = f"{sum(of_engine)} of {len(of_engine)}"
     return figures
+
+
+def _sounds_too_early(answer: Conversation) -> bool:
+    """Return whether there is a sound in a frame before that in which the first word may begin."""
+    silent = max(0, answer.words[0].frame - 1) * FRAME if answer.words else len(answer.audio)
+    return bool(np.abs(answer.audio[:silent]).max(initial=0) > _AUDIBLE)
 
 
 def _replies(checkpoint: Checkpoint, out: Path) -> dict[str, Any]:

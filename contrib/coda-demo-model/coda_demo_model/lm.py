@@ -26,7 +26,7 @@ from coda_demo_model.training import Training, WeightAverage, learning_rate
 __all__ = ["new_language_model", "train_language_model"]
 
 _ROWS: Final = 6
-_SILENT_SHARE: Final = 0.06
+_SILENT_SHARE: Final = 0.25
 """Of the silent frames, those at which the codes are asked for too."""
 _HEARING: Final = 1.0
 _NO_CODE: Final = -100
