@@ -6,6 +6,7 @@ quantiser, the upsampling, the decoder's transformer and the decoder itself lear
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,9 @@ _QUIET: Final = 8
 _REPLIES: Final = 0.2
 """Share of the replies, which are a hundredth of all sentences and most of what is ever said."""
 _WAVEFORMS_FIRST: Final = 0.4
-"""Part of the time. Asked for from the start, powers in mel bands keep waveforms from being learnt at all."""
+"""Part of the time: where powers in mel bands are asked for from the start, waveforms are hardly learnt."""
+_AT_FIRST: Final[Mapping[str, float]] = {"spectral": 1.0, "waveform": 1.0}
+_AFTERWARDS: Final[Mapping[str, float]] = {"spectral": 1.0, "waveform": 0.5, "mel": 4.0}
 _CUT: Final = 0.15
 """How often a sentence is broken off, as it is when a caller interrupts."""
 
@@ -68,17 +71,14 @@ def train_decoder(
         batch = _draw(codes, bits)
         made = _decode(codec, batch.codes)[:, _UNJUDGED * FRAME :]
         wanted = batch.audio[:, _UNJUDGED * FRAME :]
-        recognisable = training.fraction > _WAVEFORMS_FIRST
         losses = {
             "spectral": spectral_distance(made, wanted, bits),
             "waveform": waveform_distance(made, wanted),
-            "mel": mel_distance(made if recognisable else made.detach(), wanted),
+            "mel": mel_distance(made, wanted),
         }
-        loss = losses["spectral"] + (0.5 if recognisable else 1.0) * losses["waveform"]
-        if recognisable:
-            loss = loss + 4.0 * losses["mel"]
+        weights = _AT_FIRST if training.fraction < _WAVEFORMS_FIRST else _AFTERWARDS
         optimizer.zero_grad()
-        loss.backward()
+        torch.stack([weight * losses[name] for name, weight in weights.items()]).sum().backward()
         torch.nn.utils.clip_grad_norm_(parts.parameters(), 2.0)
         optimizer.step(learning_rate(step, training.fraction, peak=7e-3))
         average.update()

@@ -27,8 +27,8 @@ __all__ = ["SHARES", "Plan", "Run", "train"]
 _LOG: Final = logging.getLogger(__name__)
 
 SHARES: Final[Mapping[str, float]] = {"codec": 0.34, "lm": 0.6, "decoder": 0.6}
-"""Parts of the time; the language model and the decoder learn at the same time. Rendering and encoding, a quarter of an
-hour with the corpus as it is, come on top."""
+"""Parts of the time; the language model and the decoder learn at the same time. Rendering and encoding, twenty minutes
+with the corpus as it is, come on top."""
 
 
 @attrs.frozen(kw_only=True)
